@@ -1,0 +1,51 @@
+# make run   serve the demo application on http://127.0.0.1:8080
+# make test  everything: vet, Go tests with the race detector, PHP tests, the lab
+# Both install what they need from Debian when they run as root.
+
+GO      ?= go
+VERSION ?= 0.1.0
+LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
+           -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+
+.PHONY: all build run test test-go test-php lab fuzz bench packages clean
+
+all: build
+
+build:
+	mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/rrd ./cmd/rrctl
+	ln -sf rrctl bin/rr
+
+run:
+	tests/deps run
+	$(MAKE) --no-print-directory build
+	php/demo/run bin
+
+test:
+	tests/deps test
+	$(MAKE) --no-print-directory test-go test-php lab
+
+test-go: build
+	$(GO) vet ./...
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) test -race -timeout 15m ./...
+
+test-php:
+	phpunit -c php
+
+# Boots a real systemd (tests/lab/README.md), installs our .deb there, and tries it.
+lab: packages
+	tests/lab/run bookworm
+
+# A minute for each fuzz target; FUZZTIME=10m for longer.
+fuzz:
+	tests/fuzz $(or $(FUZZTIME),1m)
+
+bench: build
+	bench/run
+
+packages:
+	VERSION=$(VERSION) packaging/build
+
+clean:
+	rm -rf bin dist

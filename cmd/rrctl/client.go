@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rr-systemd/rrd/ipc/rpc"
+)
+
+const dialTimeout = 5 * time.Second
+
+// dial connects to the chosen instance.
+func (c *cli) dial(ctx context.Context) (*rpc.Client, error) {
+	dsn, err := c.dsn()
+	if err != nil {
+		return nil, err
+	}
+	return dial(ctx, dsn)
+}
+
+func dial(ctx context.Context, dsn string) (*rpc.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	client, err := rpc.Dial(ctx, dsn)
+	switch {
+	case err == nil:
+		return client, nil
+	case errors.Is(err, rpc.ErrDSN):
+		return nil, usageError{fmt.Errorf("--socket %s: %w", dsn, err)}
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("no daemon at %s: the socket does not exist; is the instance started?", dsn)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		err = fmt.Errorf("no daemon at %s: nobody listens; is the instance started?", dsn)
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("cannot connect to %s: permission denied; be root or a member of the socket's group (rr)", dsn)
+	default:
+		err = fmt.Errorf("cannot connect to %s: %w", dsn, err)
+	}
+	return nil, &noDaemonError{err}
+}
+
+// call dials, calls one method and hangs up.
+func (c *cli) call(ctx context.Context, method string, arg, reply any) error {
+	client, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Call(ctx, method, rpc.JSON, arg, reply)
+}
+
+// printJSON is the answer to --json.
+func (c *cli) printJSON(v any) error {
+	e := json.NewEncoder(c.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// completePlugins lists what has workers, for the shell.
+func (c *cli) completePlugins(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	var list []string
+	_ = c.call(ctx, "informer.List", new(bool), &list) // without a daemon there is nothing to offer
+	return list, cobra.ShellCompDirectiveNoFileComp
+}

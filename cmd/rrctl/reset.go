@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rr-systemd/rrd/ipc/rpc"
+)
+
+func (c *cli) resetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reset [POOL...]",
+		Short: "Replace the workers of pools (of all by default), without reading the configuration",
+		Long: `Replace the workers of pools (of all by default), so that they run the code that
+is on disk now. The configuration is not read; reload does that.`,
+		ValidArgsFunction: c.completePlugins,
+		RunE: func(cmd *cobra.Command, pools []string) error {
+			client, err := c.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			if len(pools) == 0 {
+				if err := client.Call(cmd.Context(), "resetter.List", rpc.JSON, new(bool), &pools); err != nil {
+					return err
+				}
+			}
+			results := resetAll(cmd.Context(), client, pools, func(string, error) {})
+			type outcome struct {
+				Name  string `json:"name"`
+				Error string `json:"error,omitempty"`
+			}
+			list := make([]outcome, len(pools))
+			failed := false
+			for i, err := range results {
+				list[i].Name = pools[i]
+				if err != nil {
+					failed = true
+					list[i].Error = err.Error()
+				}
+				if c.json {
+					continue
+				}
+				if err != nil {
+					printError(c.err, fmt.Sprintf("rrctl: cannot reset %s: %v", pools[i], err))
+				} else {
+					fmt.Fprintf(c.out, "%s: %s\n", printable(pools[i]), green.paint("reset", colours(c.out)))
+				}
+			}
+			if c.json {
+				if err := c.printJSON(list); err != nil {
+					return err
+				}
+			}
+			if failed {
+				return errSilent
+			}
+			return nil
+		},
+	}
+}
+
+// resetAll resets the pools at the same time and returns one error for each.
+// done is called as each ends, by one goroutine at a time.
+func resetAll(ctx context.Context, client *rpc.Client, pools []string, done func(pool string, err error)) []error {
+	errs := make([]error, len(pools))
+	var mu sync.Mutex
+	var calls sync.WaitGroup
+	for i, pool := range pools {
+		calls.Go(func() {
+			var ok bool
+			err := client.Call(ctx, "resetter.Reset", rpc.JSON, &pool, &ok)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[i] = err
+			done(pool, err)
+		})
+	}
+	calls.Wait()
+	return errs
+}

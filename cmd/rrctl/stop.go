@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/rr-systemd/rrd/ipc/rpc"
+	"github.com/rr-systemd/rrd/services/control"
+)
+
+func (c *cli) stopCommand() *cobra.Command {
+	var req control.StopRequest
+	var noWait bool
+	cmd := &cobra.Command{
+		Use:   "stop",
+		Short: "Stop the daemon: finish running requests, then exit",
+		Long: `Stop the daemon: finish running requests, then exit.
+
+Returns when the daemon's socket has closed. A daemon that systemd started is
+better stopped by systemctl stop: with Restart=always it would come back.`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			client, err := c.dial(ctx)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			if err := client.Call(ctx, "rrd.Stop", rpc.JSON, &req, &control.Done{}); err != nil || noWait {
+				return err
+			}
+			select {
+			case <-client.Done():
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		},
+	}
+	cmd.Flags().BoolVarP(&req.Force, "force", "f", false, "end running requests instead of waiting for them")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return as soon as the stop has begun")
+	return cmd
+}

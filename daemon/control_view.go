@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"os"
+
+	"github.com/rr-systemd/rrd/services/control"
+)
+
+// controlView is the daemon as rrctl sees it.
+type controlView struct{ d *Daemon }
+
+func (v controlView) Status() control.Status {
+	d := v.d
+	state, reason, since := d.health.get()
+	s := control.Status{
+		Instance:  d.opts.Instance,
+		Version:   Version,
+		PID:       os.Getpid(),
+		State:     state.String(),
+		Reason:    reason,
+		Since:     since,
+		Started:   d.started,
+		Listeners: []control.Listener{},
+		Pools:     []control.Pool{},
+	}
+	if files := d.current().tree.Files(); len(files) > 0 {
+		s.Config = files[0]
+	}
+	for _, b := range d.bound {
+		s.Listeners = append(s.Listeners, control.Listener{Name: b.name, Network: b.addr.Network(), Address: b.addr.String(), Inherited: b.inherited})
+	}
+	for _, f := range d.frontends {
+		p := f.pool.Stats()
+		s.Pools = append(s.Pools, control.Pool{
+			Name: f.name, Generation: p.Generation, Workers: p.Workers,
+			Ready: p.Ready, Working: p.Working, Queue: p.Waiting, Execs: p.Execs,
+		})
+		s.Queue += p.Waiting
+		s.HTTPRequests += f.requests()
+	}
+	return s
+}
+
+func (v controlView) Workers() []control.Worker {
+	var list []control.Worker
+	for _, f := range v.d.frontends {
+		for _, w := range f.pool.Workers() {
+			c := control.Worker{
+				Pool: f.name, PID: w.PID, State: w.State.String(), Generation: w.Generation,
+				Created: w.Created, Execs: w.Execs, Memory: w.Memory, CPUPercent: w.CPUPercent,
+			}
+			if w.RequestAge > 0 {
+				c.Request = &control.Request{ID: w.Request.ID, Label: w.Request.Label, Detail: w.Request.Detail, Age: w.RequestAge.Seconds()}
+			}
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (v controlView) Reload(ctx context.Context) (*control.ReloadResult, error) {
+	return v.d.Reload(ctx)
+}
+
+// Stop begins the drain. Forced, it also ends the running requests: the grace
+// period is over at once.
+func (v controlView) Stop(r control.StopRequest) error {
+	if r.Force {
+		v.d.hurry()
+	}
+	v.d.stop()
+	return nil
+}

@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"context"
+
+	"github.com/rr-systemd/rrd/services/informer"
+)
+
+// roadRunnerView is the daemon as RoadRunner's RPC services informer and
+// resetter see it: a "plugin" is a frontend with a pool.
+type roadRunnerView struct{ d *Daemon }
+
+func (v roadRunnerView) Plugins() []string {
+	names := make([]string, len(v.d.frontends))
+	for i, f := range v.d.frontends {
+		names[i] = f.name
+	}
+	return names
+}
+
+func (v roadRunnerView) Workers(plugin string) []*informer.Worker {
+	f := v.d.frontend(plugin)
+	if f == nil {
+		return nil
+	}
+	workers := f.pool.Workers()
+	list := make([]*informer.Worker, 0, len(workers))
+	for _, w := range workers {
+		list = append(list, &informer.Worker{
+			Pid:         int64(w.PID),
+			Status:      int64(w.State),
+			NumExecs:    w.Execs,
+			Created:     w.Created.UnixNano(),
+			MemoryUsage: w.Memory,
+			CPUPercent:  w.CPUPercent,
+			StatusStr:   w.State.String(),
+		})
+	}
+	return list
+}
+
+// Jobs is empty: no frontend with pipelines is served yet.
+func (v roadRunnerView) Jobs(context.Context, string) []*informer.Job { return nil }
+
+func (v roadRunnerView) AddWorker(ctx context.Context, plugin string) error {
+	f := v.d.frontend(plugin)
+	if f == nil {
+		return informer.ErrNotScalable
+	}
+	return f.pool.Add(ctx)
+}
+
+func (v roadRunnerView) RemoveWorker(ctx context.Context, plugin string) error {
+	f := v.d.frontend(plugin)
+	if f == nil {
+		return informer.ErrNotScalable
+	}
+	return f.pool.Remove(ctx)
+}
+
+// Reset replaces the workers of one frontend with the configuration in force;
+// the code on disk and the target of server.dir are read anew.
+func (v roadRunnerView) Reset(ctx context.Context, plugin string) error {
+	f := v.d.frontend(plugin)
+	cfg, spec, err := f.next(v.d.current())
+	if err != nil {
+		return err
+	}
+	return f.pool.Reload(ctx, cfg, spec)
+}
+
+func (d *Daemon) frontend(name string) *frontend {
+	for _, f := range d.frontends {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}

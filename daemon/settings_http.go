@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/rr-systemd/rrd/daemon/config"
+	"github.com/rr-systemd/rrd/listeners/http"
+	"github.com/rr-systemd/rrd/pool"
+)
+
+// httpSettings is the section http: the frontend's own keys and its pool.
+type httpSettings struct {
+	http.Config `cfg:",squash"`
+	Pool        pool.Config `cfg:"pool"`
+
+	// What RoadRunner serves and this version does not. It is refused, not left
+	// out: a site without its TLS, CORS or access rules must not come up.
+	SSL            any `cfg:"ssl"`
+	HTTP3          any `cfg:"http3"`
+	FCGI           any `cfg:"fcgi"`
+	Static         any `cfg:"static"`
+	Headers        any `cfg:"headers"`
+	Cache          any `cfg:"cache"`
+	TrustedSubnets any `cfg:"trusted_subnets"`
+
+	tree *config.Tree
+}
+
+// Defaults fills what is not set.
+func (h *httpSettings) Defaults() {
+	h.Config.Defaults()
+	h.Pool.Defaults()
+}
+
+// Validate reports all mistakes with file and line.
+func (h *httpSettings) Validate() error {
+	errs := []error{
+		located(h.tree, "http", h.Config.Validate()),
+		located(h.tree, "http.pool", h.Pool.Validate()),
+	}
+	refuse := func(key, what string) {
+		errs = append(errs, &config.Error{
+			Position: h.tree.Position(key), Key: key,
+			Problem: what + " is not served by this version of rrd", Fix: "remove it, and put a proxy that does it in front",
+		})
+	}
+	for _, key := range http.NotServed {
+		if h.tree.Has("http." + key) {
+			refuse("http."+key, fmt.Sprintf("key %q", key))
+		}
+	}
+	for _, name := range h.Middleware {
+		if slices.Contains(middlewareNotServed, name) {
+			refuse("http.middleware", fmt.Sprintf("middleware %q", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// middlewareNotServed are RoadRunner's own. A name that RoadRunner does not know
+// either is a warning there and here.
+var middlewareNotServed = []string{"static", "headers", "gzip", "sendfile", "proxy_ip_parser", "http_metrics", "otel", "cache"}

@@ -1,0 +1,73 @@
+// Package ipc is one worker channel: send a payload, receive a message or a
+// stream of messages. It knows frames, descriptors and deadlines; it knows no
+// HTTP, no pool and no process.
+package ipc
+
+import (
+	"context"
+	"errors"
+)
+
+// Payload is one unit of work for a worker. The channel only reads it; the
+// caller may reuse its slices when Send has returned.
+type Payload struct {
+	// Codec is the goridge codec flag that tells how Context is encoded
+	// (goridge.CodecJSON, CodecProto, CodecRaw or 0). Body is opaque.
+	Codec   byte
+	Context []byte
+	Body    []byte
+
+	// ID is the request's id, for logs. Label and Detail say what runs in
+	// words ("GET", "/users"), for `rrctl workers` and the log record of a
+	// worker that died. None of them is sent to the worker.
+	ID     string
+	Label  string
+	Detail string
+}
+
+// Stream is a worker's answer: one message or, when the worker streams,
+// several. It is used by one goroutine.
+type Stream interface {
+	// Next returns the next message, io.EOF after the last. The message is
+	// valid until the following call of Next or Close.
+	Next() (*Message, error)
+	// Close ends the answer. What the worker has not yet sent is cancelled:
+	// it gets a STOP frame and its remaining frames are discarded in the
+	// background. Close is idempotent and must always be called.
+	Close()
+}
+
+// Executor runs payloads; pool.Pool is one. Every frontend declares the part
+// of it that it needs.
+type Executor interface {
+	// Exec waits for a free worker, sends p and returns when the first
+	// message of the answer is there. ctx bounds the wait for a worker only:
+	// a payload that a worker has begun is not interrupted.
+	Exec(ctx context.Context, p *Payload) (Stream, error)
+}
+
+// Errors that an Executor returns. They are matched with errors.Is and wrapped
+// with details.
+var (
+	// ErrNoFreeWorkers: every worker stayed busy for the whole of
+	// allocate_timeout or of the request's own deadline.
+	ErrNoFreeWorkers = errors.New("no free workers")
+	// ErrQueueFull: max_queue_size requests are waiting already.
+	ErrQueueFull = errors.New("max queue size reached")
+	// ErrExecTTL: the worker took longer than supervisor.exec_ttl and was killed.
+	ErrExecTTL = errors.New("exec ttl exceeded")
+	// ErrWorkerFailed: the worker died, closed its channel or broke the
+	// protocol while it had the payload. The payload may have had effects.
+	ErrWorkerFailed = errors.New("worker failed")
+	// ErrPoolClosed: the pool is stopping and takes no more payloads.
+	ErrPoolClosed = errors.New("pool is stopped")
+	// ErrEmptyPayload: context and body are both empty; PHP would take that
+	// for the order to stop.
+	ErrEmptyPayload = errors.New("payload can not be empty")
+)
+
+// SoftError is an ERROR frame: the application refused this payload, the worker
+// is alive and stays in service.
+type SoftError struct{ Text string }
+
+func (e *SoftError) Error() string { return e.Text }

@@ -1,0 +1,164 @@
+package http
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Codecs of the request context, the values of http.codec.
+const (
+	// CodecJSON is understood by every PHP package: version 3.5 and later
+	// sniff the first request, older ones know nothing else.
+	CodecJSON = "json"
+	// CodecProto is http.v1.Request, what RoadRunner has sent since 2024.1.
+	CodecProto = "proto"
+)
+
+// NotServed lists the keys of the http section that RoadRunner knows and this
+// version does not serve. The caller decides whether such a key is refused or
+// warned about.
+var NotServed = []string{"ssl", "http3", "fcgi", "static", "headers", "trusted_subnets", "cache"}
+
+// Config is the http section without its pool, which the daemon decodes.
+// Call Defaults, then Validate.
+type Config struct {
+	// Address is where the daemon listens when it inherited no socket:
+	// host:port, tcp://host:port or unix://path.
+	Address string `cfg:"address"`
+	// InternalErrorCode answers failures of workers. 0 means 500, and that
+	// overload is told from failure: it is then answered with 503.
+	InternalErrorCode int `cfg:"internal_error_code"`
+	// AccessLogs chooses the long form of the line that is logged per request.
+	AccessLogs bool `cfg:"access_logs"`
+	// MaxRequestSize bounds a request's body, in MiB. 0 means 1000.
+	MaxRequestSize uint64 `cfg:"max_request_size"`
+	// RawBody sends forms as they are instead of parsed.
+	RawBody bool `cfg:"raw_body"`
+	// Middleware names, the last one outermost.
+	Middleware []string `cfg:"middleware"`
+	Uploads    Uploads  `cfg:"uploads"`
+	HTTP2      HTTP2    `cfg:"http2"`
+
+	// Extensions to RoadRunner's keys.
+
+	// Codec of the request context, CodecJSON (default) or CodecProto. Answers
+	// are accepted in either.
+	Codec    string   `cfg:"codec"`
+	Timeouts Timeouts `cfg:"timeouts"`
+}
+
+// Uploads says where uploaded files are put for PHP, and which are refused.
+type Uploads struct {
+	// Dir holds the files of running requests. Empty means the OS's folder for
+	// temporary files.
+	Dir string `cfg:"dir"`
+	// Forbid and Allow are file extensions with their dot, in any case. When
+	// Allow is not empty, nothing else is accepted; Forbid wins over Allow.
+	Forbid []string `cfg:"forbid"`
+	Allow  []string `cfg:"allow"`
+}
+
+// HTTP2 configures HTTP/2 without TLS.
+type HTTP2 struct {
+	// H2C accepts HTTP/2 with prior knowledge on the plain listener. The way by
+	// "Upgrade: h2c" is not offered (RFC 9113 withdrew it).
+	H2C bool `cfg:"h2c"`
+	// MaxConcurrentStreams a connection; 0 means 128.
+	MaxConcurrentStreams uint32 `cfg:"max_concurrent_streams"`
+}
+
+// Timeouts bound what a slow client can hold. RoadRunner has fixed ones (5
+// minutes for a whole request and for a whole answer), which cut long uploads
+// and streams; Read and Write here bound one pause instead of the whole. 0
+// means the default, a negative value no limit.
+type Timeouts struct {
+	// ReadHeader bounds the time from the first byte (of a connection: from
+	// accept) to the end of the header. Default 10s.
+	ReadHeader time.Duration `cfg:"read_header"`
+	// Read is how long to wait for more of a body. Default 1m.
+	Read time.Duration `cfg:"read"`
+	// Write is how long the client may take to accept the next 256 KiB, or the
+	// next part of a stream. Default 5m.
+	Write time.Duration `cfg:"write"`
+	// Idle is how long a connection may wait for its next request. Default 1h.
+	Idle time.Duration `cfg:"idle"`
+}
+
+// Defaults fills in what was left out.
+func (c *Config) Defaults() {
+	if c.MaxRequestSize == 0 {
+		c.MaxRequestSize = 1000
+	}
+	if c.Uploads.Dir == "" {
+		c.Uploads.Dir = os.TempDir()
+	}
+	if c.HTTP2.MaxConcurrentStreams == 0 {
+		c.HTTP2.MaxConcurrentStreams = 128
+	}
+	if c.Codec == "" {
+		c.Codec = CodecJSON
+	}
+	for _, t := range []struct {
+		d   *time.Duration
+		def time.Duration
+	}{
+		{&c.Timeouts.ReadHeader, 10 * time.Second},
+		{&c.Timeouts.Read, time.Minute},
+		{&c.Timeouts.Write, 5 * time.Minute},
+		{&c.Timeouts.Idle, time.Hour},
+	} {
+		if *t.d == 0 {
+			*t.d = t.def
+		}
+	}
+}
+
+// maxRequestMiB keeps a frame, whose length field has 32 bits, in bounds: the
+// rest of 4 GiB is left to the context.
+const maxRequestMiB = 4000
+
+// Validate reports the first value that cannot be served.
+func (c *Config) Validate() error {
+	if c.Address != "" && !strings.Contains(c.Address, ":") {
+		return fmt.Errorf("http.address: malformed http server address %q: write host:port, :port or unix://path", c.Address)
+	}
+	if code := c.InternalErrorCode; code != 0 && (code < 200 || code > 599) {
+		return fmt.Errorf("http.internal_error_code: %d is no status of a final answer: use 200..599, usually 500", code)
+	}
+	if c.MaxRequestSize > maxRequestMiB {
+		return fmt.Errorf("http.max_request_size: %d MiB do not fit into one frame to a worker: use at most %d", c.MaxRequestSize, maxRequestMiB)
+	}
+	for key, list := range map[string][]string{"forbid": c.Uploads.Forbid, "allow": c.Uploads.Allow} {
+		for _, ext := range list {
+			if ext != "" && ext[0] != '.' {
+				return fmt.Errorf("http.uploads.%s: extension %q has no dot and would never match: write %q", key, ext, "."+ext)
+			}
+		}
+	}
+	if c.Codec != "" && c.Codec != CodecJSON && c.Codec != CodecProto {
+		return fmt.Errorf("http.codec: unknown codec %q: use %s or %s", c.Codec, CodecJSON, CodecProto)
+	}
+	return nil
+}
+
+// internalErrorCode answers a failure of a worker.
+func (c *Config) internalErrorCode() int {
+	if c.InternalErrorCode == 0 {
+		return 500
+	}
+	return c.InternalErrorCode
+}
+
+// overloadCode answers when no worker was free. RoadRunner answers with the
+// internal code; a code that the user chose is kept.
+func (c *Config) overloadCode() int {
+	if c.InternalErrorCode == 0 {
+		return 503
+	}
+	return c.InternalErrorCode
+}
+
+// limit turns a configured duration into one for net/http, where 0 is no limit.
+func limit(d time.Duration) time.Duration { return max(d, 0) }

@@ -1,0 +1,105 @@
+package http
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+const (
+	drainTick = 5 * time.Millisecond
+	// drainIdle is how long an idle connection of a draining server may still
+	// send a request, which is then answered with "Connection: close". A busy
+	// client uses its connections within that time; closing earlier would race
+	// with it.
+	drainIdle = 250 * time.Millisecond
+	// drainNew is how long a connection that has never sent a byte is waited
+	// for. Its request may be on the way, or it was opened ahead by a browser.
+	drainNew = time.Second
+)
+
+// Shutdown stops without losing a request. It
+//
+//  1. stops accepting and waits for Serve to return: from then on every
+//     accepted connection is known;
+//  2. answers what still comes on open connections, and asks the clients to
+//     close them; releases connections once they are idle (see conn);
+//  3. when HTTP/1 is over, lets net/http say GOAWAY to HTTP/2 connections.
+//
+// http.Server.Shutdown by itself closes a connection unanswered whose request
+// is read after it began (golang.org/issue/75591), so it comes last. When ctx
+// ends first, its error is returned and the rest stays open; call Close.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopServing()
+	for _, l := range s.listeners {
+		l.stop()
+	}
+	served := make(chan struct{})
+	go func() { // ends with the Serve calls, at the latest in Close
+		s.running.Wait()
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, l := range s.listeners {
+		_ = l.Close()
+	}
+	if err := s.drainHTTP1(ctx); err != nil {
+		return err
+	}
+	if err := s.http.Shutdown(ctx); err != nil {
+		return err
+	}
+	s.stopOnce.Do(func() { close(s.stopped) })
+	return nil
+}
+
+// lull is how long a connection has been in its state, as the drain saw it.
+type lull struct {
+	changes uint32
+	since   time.Time
+}
+
+// drainHTTP1 returns when no HTTP/1 connection is left.
+func (s *Server) drainHTTP1(ctx context.Context) error {
+	lulls := make(map[*conn]lull)
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for {
+		now, left := time.Now(), 0
+		s.conns.all(func(c *conn) {
+			if c.http2.Load() {
+				return
+			}
+			left++
+			changes := c.changes.Load()
+			l, seen := lulls[c]
+			if !seen || l.changes != changes {
+				lulls[c] = lull{changes, now}
+				return
+			}
+			wait := drainIdle
+			switch http.ConnState(c.state.Load()) {
+			case http.StateNew:
+				wait = drainNew
+			case http.StateIdle:
+			default:
+				return
+			}
+			if now.Sub(l.since) >= wait {
+				c.release()
+			}
+		})
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

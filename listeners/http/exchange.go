@@ -1,0 +1,72 @@
+package http
+
+import (
+	"time"
+
+	"github.com/rr-systemd/rrd/ipc"
+)
+
+// exchange is everything that one request needs beside net/http. It is pooled
+// with its buffers, so that the usual request allocates nothing here.
+type exchange struct {
+	start time.Time
+	id    string
+
+	// Request.
+	remoteIP   string
+	parsed     bool   // body is a JSON tree
+	uploads    []byte // JSON tree of files; nil: not a multipart request
+	attributes []attribute
+	reader     bodyReader
+	received   []byte // body as received
+	tree       []byte // body and uploads as JSON trees
+	context    []byte
+	scratch    []byte
+	payload    ipc.Payload
+	form       tree[string]
+	multipart  multipartForm
+
+	// Response.
+	answer  answer
+	applied []string // names of the worker's headers in the response
+	status  int      // final status, 0 until decided
+	sent    bool     // the status line is written
+	written int64    // bytes of the body
+	failure error    // why the request failed, for the log
+}
+
+// keptBuffer is the largest buffer that stays with a pooled exchange. Larger
+// ones are left to the collector, or a burst of uploads would stay in memory.
+const keptBuffer = 256 << 10
+
+// keptNodes does the same for forms.
+const keptNodes = 1 << 10
+
+func kept(b []byte) []byte {
+	if cap(b) > keptBuffer {
+		return nil
+	}
+	return b[:0]
+}
+
+// dropRequest lets go of the request's body as soon as the worker has it.
+func (e *exchange) dropRequest() {
+	e.payload = ipc.Payload{ID: e.payload.ID}
+	e.received, e.tree, e.context = kept(e.received), kept(e.tree), kept(e.context)
+	e.uploads = nil
+}
+
+// reset prepares for the next request.
+func (e *exchange) reset() {
+	e.multipart.remove()
+	if cap(e.answer.raw) > keptBuffer || cap(e.form.nodes) > keptNodes || cap(e.multipart.fields.nodes) > keptNodes {
+		*e = exchange{}
+		return
+	}
+	*e = exchange{
+		received: kept(e.received), tree: kept(e.tree), context: kept(e.context), scratch: kept(e.scratch),
+		form: e.form, multipart: e.multipart,
+		answer:  e.answer,
+		applied: e.applied[:0],
+	}
+}

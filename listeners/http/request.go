@@ -1,0 +1,117 @@
+package http
+
+import (
+	"net/http"
+
+	"github.com/rr-systemd/rrd/ipc/goridge"
+)
+
+// build turns r into the exchange's payload. The body is read to its end first:
+// no worker waits for a slow client. The error is a *refusal.
+func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) error {
+	ip, ok := remoteIP(r.RemoteAddr)
+	if !ok {
+		h.log.Warn("remote address parsing failure", "remote_address", r.RemoteAddr)
+	}
+	e.remoteIP = ip
+	e.attributes = attributes(r)
+
+	var body []byte
+	if r.Method != http.MethodHead && r.Method != http.MethodOptions {
+		var err error
+		if body, err = h.readBody(e, w, r); err != nil {
+			return err
+		}
+	}
+
+	p := &e.payload
+	if h.proto {
+		p.Codec = goridge.CodecProto
+		e.context = e.appendProtoContext(e.context[:0], r)
+	} else {
+		p.Codec = goridge.CodecJSON
+		e.context = e.appendJSONContext(e.context[:0], r)
+	}
+	p.Context, p.Body = e.context, body
+	p.ID, p.Label, p.Detail = e.id, r.Method, r.URL.Path
+	return nil
+}
+
+// readBody reads the body and returns what PHP gets: the bytes, or a JSON tree
+// for a form.
+func (h *handler) readBody(e *exchange, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	kind, params := rawBody, map[string]string(nil)
+	if types := r.Header["Content-Type"]; len(types) > 0 && !h.cfg.RawBody {
+		var err error
+		if kind, params, err = classify(types[0]); err != nil {
+			return nil, badForm(err)
+		}
+	}
+	if kind != rawBody {
+		e.parsed = true
+		if err := checkQuery(r.URL.RawQuery); err != nil {
+			return nil, badForm(err)
+		}
+	}
+	e.reader = bodyReader{body: r.Body, left: h.maxBody, rw: w, pause: h.cfg.Timeouts.Read}
+	if r.ContentLength > h.maxBody {
+		if r.Header.Get("Expect") == "" {
+			e.reader.discard(min(h.maxBody, 1<<20))
+		}
+		return nil, badBody(errTooLarge, kind)
+	}
+
+	switch kind {
+	case multipartBody:
+		return e.readMultipart(r, params, &h.uploads)
+	case urlencodedBody:
+		return e.readForm(r)
+	}
+	return e.readRaw(r, kind)
+}
+
+func (e *exchange) readRaw(r *http.Request, kind bodyKind) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	var err error
+	e.received, err = e.reader.readAll(e.received[:0], r.ContentLength)
+	if err != nil {
+		return nil, badBody(err, kind)
+	}
+	return e.received, nil
+}
+
+func (e *exchange) readForm(r *http.Request) ([]byte, error) {
+	body, err := e.readRaw(r, urlencodedBody)
+	if err != nil || len(body) == 0 {
+		return nil, err
+	}
+	e.form.reset()
+	if err := parseURLEncoded(&e.form, view(body)); err != nil {
+		return nil, badForm(err)
+	}
+	if e.form.isEmpty() {
+		return nil, nil
+	}
+	e.tree = e.form.appendJSON(e.tree[:0], appendJSONString)
+	return e.tree, nil
+}
+
+func (e *exchange) readMultipart(r *http.Request, params map[string]string, rules *uploadRules) ([]byte, error) {
+	m := &e.multipart
+	if err := m.parse(&e.reader, params, rules); err != nil {
+		if e.reader.overrun {
+			err = errTooLarge // mime/multipart wraps it in some places only
+		}
+		return nil, badBody(err, multipartBody)
+	}
+	e.reader.done()
+	e.tree = m.files.appendJSON(e.tree[:0], appendUpload)
+	files := len(e.tree)
+	if !m.fields.isEmpty() {
+		e.tree = m.fields.appendJSON(e.tree, appendJSONString)
+	}
+	e.uploads = e.tree[:files:files]
+	return e.tree[files:], nil
+}

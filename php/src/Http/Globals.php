@@ -1,0 +1,97 @@
+<?php
+
+declare(strict_types=1);
+
+namespace RR\Http;
+
+/**
+ * The superglobals, for code that reads them: every request starts with fresh
+ * $_GET, $_POST, $_COOKIE, $_FILES, $_REQUEST and $_SERVER, nothing of the
+ * request before is left.
+ */
+final class Globals
+{
+    /** $_SERVER of the process. @var array<string, mixed>|null */
+    private static ?array $process = null;
+
+    public static function set(Request $request): void
+    {
+        self::$process ??= self::process();
+        $_GET = $request->query();
+        $_POST = $request->form();
+        $_COOKIE = $request->cookies();
+        $_REQUEST = $_POST + $_GET;
+        $_FILES = self::files($request->rawUploads());
+        $_SERVER = $request->server() + self::$process;
+        unset($_SESSION);
+    }
+
+    /**
+     * What every request sees in $_SERVER besides its own entries: the
+     * environment, and the script as a web server would describe it.
+     *
+     * @return array<string, mixed>
+     */
+    private static function process(): array
+    {
+        $server = $_SERVER;
+        foreach (array_keys($server) as $name) {
+            // A variable of the environment must not look like a header of the request.
+            if (strncmp((string) $name, 'HTTP_', 5) === 0) {
+                unset($server[$name]);
+            }
+        }
+        unset($server['argv'], $server['argc'], $server['PATH_TRANSLATED']);
+        $script = realpath($_SERVER['SCRIPT_FILENAME'] ?? '') ?: getcwd() . '/worker.php';
+        $name = '/' . basename($script);
+
+        return [
+            'SCRIPT_FILENAME' => $script,
+            'SCRIPT_NAME' => $name,
+            'PHP_SELF' => $name,
+            'DOCUMENT_ROOT' => dirname($script),
+            'SERVER_SOFTWARE' => 'rrd',
+        ] + $server;
+    }
+
+    /**
+     * $_FILES of an upload tree: for docs[] PHP wants the names in one list, the
+     * sizes in another and so on.
+     *
+     * @param array<string, mixed> $tree
+     *
+     * @return array<string, array<string, mixed>>
+     */
+    private static function files(array $tree): array
+    {
+        $files = [];
+        foreach ($tree as $field => $node) {
+            if (!is_array($node)) {
+                continue;
+            }
+            foreach (['name' => 'name', 'full_path' => 'name', 'type' => 'mime', 'tmp_name' => 'tmpName', 'error' => 'error', 'size' => 'size'] as $key => $from) {
+                $files[$field][$key] = self::pick($node, $from);
+            }
+        }
+
+        return $files;
+    }
+
+    /**
+     * @param array<mixed> $node
+     */
+    private static function pick(array $node, string $key): mixed
+    {
+        if (Request::isFile($node)) {
+            return $node[$key];
+        }
+        $picked = [];
+        foreach ($node as $name => $child) {
+            if (is_array($child)) {
+                $picked[$name] = self::pick($child, $key);
+            }
+        }
+
+        return $picked;
+    }
+}

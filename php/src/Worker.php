@@ -1,0 +1,286 @@
+<?php
+
+declare(strict_types=1);
+
+namespace RR;
+
+/**
+ * The worker's end of the channel: one payload at a time, answered by one
+ * respond() or error(), or by several send() and a last respond() (a stream).
+ *
+ *     $worker = new RR\Worker();
+ *     while ($payload = $worker->waitPayload()) {
+ *         $worker->respond($payload->body);
+ *     }
+ *
+ * Construct it first: from then on nothing that the program prints can damage
+ * the channel. What is echoed or dumped goes to stderr, which is the log.
+ */
+final class Worker
+{
+    private readonly Relay $relay;
+
+    /** Bytes that were read but belong to the next frame. */
+    private string $rest = '';
+
+    /** A payload was handed out and not answered yet. */
+    private bool $busy = false;
+
+    /** Codec of the payload in work: an answer is encoded like its question. */
+    private int $codec = 0;
+
+    /** The server does not want the rest of the stream in work. */
+    private bool $stopRequested = false;
+
+    /** The server wants the worker to end after the payload in work. */
+    private bool $ending = false;
+
+    /** What display_errors was before the worker sent errors to stderr only. */
+    public readonly bool $displayErrors;
+
+    /**
+     * @param Relay|null $relay default: what RR_RELAY says
+     * @param bool $protect send echo and PHP's error messages to stderr
+     */
+    public function __construct(?Relay $relay = null, bool $protect = true)
+    {
+        $this->displayErrors = !in_array(strtolower((string) ini_get('display_errors')), ['', '0', 'off', 'stderr'], true);
+        $this->relay = $relay ?? Relay::fromEnv();
+        if ($protect) {
+            $this->protect();
+        }
+    }
+
+    /**
+     * The next payload, null when the worker shall end: the server said so or
+     * is gone.
+     *
+     * @throws ProtocolException
+     * @throws RelayException
+     */
+    public function waitPayload(): ?Payload
+    {
+        $this->busy = false;
+        $this->stopRequested = false;
+        while (!$this->ending && ($frame = $this->receive()) !== null) {
+            [$flags, $stream, $context, $body] = $frame;
+            if ($stream & (Frame::STOP | Frame::PONG)) {
+                // Meant for a stream that has ended meanwhile.
+                continue;
+            }
+            if ($flags & Frame::CONTROL) {
+                if ($this->control($body)) {
+                    continue;
+                }
+
+                return null;
+            }
+            if ($flags & Frame::ERROR) {
+                throw new ProtocolException("the server sent an error: $body");
+            }
+            $this->busy = true;
+            $this->codec = $flags;
+
+            return new Payload($context, $body, $flags);
+        }
+
+        return null;
+    }
+
+    /** The answer, or the last part of a streamed answer. */
+    public function respond(string $body, string $context = '', ?int $codec = null): void
+    {
+        $this->busy = false;
+        $this->write($body, $context, $codec ?? $this->codec, 0);
+    }
+
+    /** A part of a streamed answer; respond() or error() must follow. */
+    public function send(string $body, string $context = '', ?int $codec = null): void
+    {
+        $this->write($body, $context, $codec ?? $this->codec, Frame::STREAM);
+    }
+
+    /**
+     * Whether the server asked to end the stream, because nobody reads it any
+     * more or because the worker shall end. It does not wait: pipes and sockets
+     * alike are polled, so no PING is needed to learn that a STOP has arrived.
+     */
+    public function stopRequested(): bool
+    {
+        while (!$this->stopRequested && ($this->rest !== '' || $this->relay->ready())) {
+            $frame = $this->receive();
+            if ($frame === null || $frame[1] & Frame::STOP) {
+                $this->stopRequested = true;
+            } elseif ($frame[0] & Frame::CONTROL) {
+                $this->stopRequested = $this->ending = !$this->control($frame[3]);
+            } elseif (!($frame[1] & Frame::PONG)) {
+                throw new ProtocolException('a payload arrived before the one in work was answered');
+            }
+        }
+
+        return $this->stopRequested;
+    }
+
+    /** This payload failed; the worker stays in service. The text goes to the log. */
+    public function error(string $text): void
+    {
+        $this->busy = false;
+        $this->relay->write(Frame::encode($text, Frame::ERROR));
+    }
+
+    /**
+     * Asks the server to take this worker out of service, instead of an answer:
+     * the server gives the payload to another worker. waitPayload() then
+     * returns null.
+     */
+    public function stop(): void
+    {
+        $this->busy = false;
+        $this->write('', '{"stop":true}', 0, 0);
+    }
+
+    /** Whether RR_DEBUG is set or display_errors was on: answers may then tell why a request failed. */
+    public function debug(): bool
+    {
+        return $this->displayErrors || !in_array(strtolower((string) getenv('RR_DEBUG')), ['', '0', 'false', 'off'], true);
+    }
+
+    /** Writes a line to the log. */
+    public static function log(string $text): void
+    {
+        self::stderr(str_ends_with($text, "\n") ? $text : "$text\n");
+    }
+
+    private static function stderr(string $bytes): void
+    {
+        static $stderr = null;
+        $stderr ??= fopen('php://stderr', 'wb');
+        @fwrite($stderr, $bytes);
+    }
+
+    private function write(string $body, string $context, int $codec, int $stream): void
+    {
+        $n = strlen($context);
+        $length = $n + strlen($body);
+        $head = Frame::head($codec, $stream, $length, $n) . $context;
+        if ($length < 65536) {
+            $this->relay->write($head . $body);
+        } else {
+            // A second system call is cheaper than a copy of a large body.
+            $this->relay->write($head);
+            $this->relay->write($body);
+        }
+    }
+
+    /**
+     * One frame.
+     *
+     * @return array{int, int, string, string}|null flags, stream bits, context,
+     *         body; null when the server closed the channel between two frames
+     */
+    private function receive(): ?array
+    {
+        $bytes = $this->rest;
+        $this->rest = '';
+        while (($have = strlen($bytes)) < Frame::HEADER) {
+            $more = $this->relay->read();
+            if ($more === '') {
+                if ($have === 0) {
+                    return null;
+                }
+                throw new RelayException("the server closed the channel after $have bytes of a frame");
+            }
+            $bytes .= $more;
+        }
+        ['head' => $head, 'flags' => $flags, 'length' => $length, 'stream' => $stream] = Frame::parse($bytes);
+        while ($have < $head) {
+            $bytes .= $this->more($head - $have);
+            $have = strlen($bytes);
+        }
+        if ($flags & Frame::CONTROL || $head === Frame::HEADER) {
+            $context = 0;
+        } else {
+            $context = unpack('V', $bytes, Frame::HEADER)[1];
+            if ($context > $length) {
+                throw new ProtocolException("context of $context bytes in a payload of $length bytes");
+            }
+        }
+        while ($have < $head + $context) {
+            $bytes .= $more = $this->more($head + $context - $have);
+            $have += strlen($more);
+        }
+        $end = $head + $length;
+        if ($have === $end) {
+            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context)];
+        }
+        if ($have > $end) {
+            $this->rest = substr($bytes, $end);
+
+            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context, $length - $context)];
+        }
+        $parts = [substr($bytes, $head + $context)];
+        for ($missing = $end - $have; $missing > 0; $missing -= strlen($more)) {
+            $parts[] = $more = $this->more($missing);
+        }
+
+        return [$flags, $stream, substr($bytes, $head, $context), implode('', $parts)];
+    }
+
+    /** At least one byte, at most $length. */
+    private function more(int $length): string
+    {
+        $bytes = $this->relay->read(min($length, 262144));
+        if ($bytes === '') {
+            throw new RelayException("the server closed the channel in the middle of a frame, $length bytes are missing");
+        }
+
+        return $bytes;
+    }
+
+    /** Answers a control frame; false = stop. */
+    private function control(string $body): bool
+    {
+        $control = json_decode($body, true);
+        if (!empty($control['stop'])) {
+            return false;
+        }
+        if (empty($control['pid'])) {
+            throw new ProtocolException("unknown control frame: $body");
+        }
+        $this->relay->write(Frame::encode('{"pid":' . getmypid() . '}', Frame::CONTROL));
+
+        return true;
+    }
+
+    /**
+     * Echo goes through an output callback to stderr; so header() and
+     * session_start() work as if nothing had been sent. Error messages go to
+     * stderr without the output layer, also when the process dies of them.
+     */
+    private function protect(): void
+    {
+        ob_start(static function (string $text): string {
+            self::stderr($text);
+
+            return '';
+        }, 1);
+        ini_set('html_errors', '0');
+        // In CLI the log is stderr too: once is enough.
+        $logged = ini_get('log_errors') && ini_get('error_log') === '';
+        ini_set('display_errors', $logged ? '0' : 'stderr');
+
+        register_shutdown_function(function (): void {
+            if ($this->busy) {
+                // No answer is sent on purpose: the server learns from the end of
+                // the process that the request failed, and gives it no other one.
+                self::log('rr: the worker ends in the middle of a request'
+                    . (self::fatal() ? '' : ': the application called exit() or die()'));
+            }
+        });
+    }
+
+    private static function fatal(): bool
+    {
+        return (bool) ((error_get_last()['type'] ?? 0) & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR | E_PARSE));
+    }
+}

@@ -1,0 +1,169 @@
+package pool
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Limits that RoadRunner has as well.
+const (
+	maxWorkers      = 500 // in one pool
+	maxExtraWorkers = 100 // of the dynamic allocator
+	maxSpawnRate    = 100
+)
+
+// Config is a pool section of the configuration. Zero values mean the default.
+type Config struct {
+	// Debug starts a fresh worker for every request.
+	Debug bool `cfg:"debug"`
+	// Command replaces server.command for this pool; see worker.Argv.
+	Command []string `cfg:"command"`
+	// NumWorkers is the number of workers, 0 for one per logical CPU.
+	NumWorkers int `cfg:"num_workers"`
+	// MaxJobs is the number of payloads after which a worker is replaced, 0 for
+	// no limit. Each worker gets up to 14 % more, so that they do not all end
+	// at one time.
+	MaxJobs uint64 `cfg:"max_jobs"`
+	// MaxQueueSize is how many requests may wait for a worker, 0 for no limit.
+	// Requests that are being executed do not count.
+	MaxQueueSize int `cfg:"max_queue_size"`
+	// AllocateTimeout bounds the start of a worker, and the wait of a request
+	// for a free one.
+	AllocateTimeout time.Duration `cfg:"allocate_timeout"`
+	// DestroyTimeout bounds the wait for running requests at the end.
+	DestroyTimeout time.Duration `cfg:"destroy_timeout"`
+	// ResetTimeout bounds the wait for running requests of the old workers
+	// after a reload.
+	ResetTimeout time.Duration `cfg:"reset_timeout"`
+	// StreamTimeout is how long a worker may take to end a cancelled stream.
+	StreamTimeout time.Duration `cfg:"stream_timeout"`
+
+	Supervisor       *Supervisor       `cfg:"supervisor"`
+	DynamicAllocator *DynamicAllocator `cfg:"dynamic_allocator"`
+}
+
+// Supervisor holds the limits of one worker; 0 means none. All of them are soft
+// (a running request is let to its end), except ExecTTL.
+type Supervisor struct {
+	WatchTick time.Duration `cfg:"watch_tick"` // how often limits are checked
+	TTL       time.Duration `cfg:"ttl"`        // age
+	IdleTTL   time.Duration `cfg:"idle_ttl"`   // time since the last request
+	ExecTTL   time.Duration `cfg:"exec_ttl"`   // time of one request, of one frame of a stream
+	// MaxWorkerMemory is the resident size in MiB.
+	MaxWorkerMemory uint64 `cfg:"max_worker_memory"`
+}
+
+// DynamicAllocator lets a pool grow while requests wait.
+type DynamicAllocator struct {
+	MaxWorkers  int           `cfg:"max_workers"`  // additional workers
+	SpawnRate   int           `cfg:"spawn_rate"`   // workers started or removed at once
+	IdleTimeout time.Duration `cfg:"idle_timeout"` // an additional worker idle for so long is removed
+}
+
+// Defaults replaces zero values by the defaults.
+func (c *Config) Defaults() {
+	if c.NumWorkers == 0 {
+		c.NumWorkers = runtime.NumCPU()
+	}
+	for _, d := range []*time.Duration{&c.AllocateTimeout, &c.DestroyTimeout, &c.ResetTimeout, &c.StreamTimeout} {
+		if *d == 0 {
+			*d = time.Minute
+		}
+	}
+	if c.Supervisor != nil {
+		s := *c.Supervisor
+		if s.WatchTick == 0 {
+			s.WatchTick = 5 * time.Second
+		}
+		c.Supervisor = &s
+	}
+	if c.DynamicAllocator != nil {
+		d := *c.DynamicAllocator
+		if d.MaxWorkers == 0 {
+			d.MaxWorkers = 10
+		}
+		if d.SpawnRate == 0 {
+			d.SpawnRate = 5
+		}
+		if d.IdleTimeout >= 0 && d.IdleTimeout < time.Second {
+			d.IdleTimeout = time.Minute
+		}
+		d.MaxWorkers = min(d.MaxWorkers, maxExtraWorkers)
+		d.SpawnRate = min(d.SpawnRate, maxSpawnRate)
+		c.DynamicAllocator = &d
+	}
+}
+
+// Validate checks a Config after Defaults.
+func (c *Config) Validate() error {
+	switch {
+	case c.NumWorkers > maxWorkers:
+		return fmt.Errorf("num_workers: number of workers can't be more than %d, got %d", maxWorkers, c.NumWorkers)
+	case c.NumWorkers < 0:
+		return fmt.Errorf("num_workers: cannot be negative, got %d; use 0 for one worker per CPU", c.NumWorkers)
+	case c.MaxQueueSize < 0:
+		return fmt.Errorf("max_queue_size: cannot be negative, got %d; use 0 for no limit", c.MaxQueueSize)
+	}
+	times := []setting{
+		{"allocate_timeout", c.AllocateTimeout, time.Millisecond},
+		{"destroy_timeout", c.DestroyTimeout, time.Millisecond},
+		{"reset_timeout", c.ResetTimeout, time.Millisecond},
+		{"stream_timeout", c.StreamTimeout, time.Millisecond},
+	}
+	if s := c.Supervisor; s != nil {
+		times = append(times,
+			setting{"supervisor.watch_tick", s.WatchTick, time.Millisecond},
+			setting{"supervisor.ttl", s.TTL, 0},
+			setting{"supervisor.idle_ttl", s.IdleTTL, 0},
+			setting{"supervisor.exec_ttl", s.ExecTTL, 0})
+	}
+	if d := c.DynamicAllocator; d != nil {
+		switch {
+		case d.MaxWorkers < 0:
+			return fmt.Errorf("dynamic_allocator.max_workers: cannot be negative, got %d", d.MaxWorkers)
+		case d.SpawnRate < 0:
+			return fmt.Errorf("dynamic_allocator.spawn_rate: cannot be negative, got %d", d.SpawnRate)
+		}
+		times = append(times, setting{"dynamic_allocator.idle_timeout", d.IdleTimeout, time.Second})
+	}
+	for _, t := range times {
+		if err := t.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type setting struct {
+	key   string
+	value time.Duration
+	least time.Duration // 0: the setting may be off
+}
+
+func (s setting) check() error {
+	switch {
+	case s.value < 0:
+		return fmt.Errorf("%s: cannot be negative, got %s", s.key, s.value)
+	case s.value == 0 && s.least == 0:
+		return nil
+	case s.value < max(s.least, time.Millisecond):
+		return fmt.Errorf("%s: %s is too short; a number without a unit means nanoseconds, write %ds for seconds", s.key, s.value, int64(s.value))
+	}
+	return nil
+}
+
+// execTTL, memoryLimit (bytes): 0 means no limit.
+func (c *Config) execTTL() time.Duration {
+	if c.Supervisor == nil {
+		return 0
+	}
+	return c.Supervisor.ExecTTL
+}
+
+func (c *Config) memoryLimit() uint64 {
+	if c.Supervisor == nil {
+		return 0
+	}
+	return c.Supervisor.MaxWorkerMemory << 20
+}

@@ -1,0 +1,158 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/rr-systemd/rrd/ipc"
+	"github.com/rr-systemd/rrd/pool/worker"
+)
+
+// exitWait is how long a failed request waits for the end of its worker, so
+// that the error can tell how it ended.
+const exitWait = 50 * time.Millisecond
+
+// Exec runs one payload: it waits for a free worker, at most allocate_timeout
+// and as long as ctx lives, and returns with the first message of the answer.
+// ctx has no effect once a worker has the payload.
+//
+//	what the worker does            the worker               the caller
+//	answers                         serves on                gets the answer
+//	answers, a limit is reached     is replaced              gets the answer
+//	ERROR frame                     serves on                *ipc.SoftError
+//	{"stop":true}                   is replaced              another worker gets the payload
+//	had died before it read a byte  is replaced              another worker gets the payload
+//	sent bytes nobody asked for     is killed, replaced      another worker gets the payload
+//	dies, closes, breaks the frame  is killed, replaced      *WorkerError: ipc.ErrWorkerFailed
+//	takes longer than exec_ttl      TERM, KILL, is replaced  *WorkerError: ipc.ErrExecTTL
+//
+// Without a worker: ipc.ErrNoFreeWorkers, ipc.ErrQueueFull, ipc.ErrPoolClosed,
+// context.Canceled. The Stream must be closed.
+func (p *Pool) Exec(ctx context.Context, payload *ipc.Payload) (ipc.Stream, error) {
+	if len(payload.Context) == 0 && len(payload.Body) == 0 {
+		return nil, fmt.Errorf("static_pool_exec: %w", ipc.ErrEmptyPayload)
+	}
+	s := &stream{pool: p}
+	for try := 1; ; try++ {
+		m, err := p.acquire(ctx, try > 1)
+		if err != nil {
+			return nil, err
+		}
+		again, err := p.run(m, payload, s)
+		if !again {
+			if err != nil {
+				return nil, err
+			}
+			return s, nil
+		}
+		if try > p.attempts() {
+			p.leave()
+			return nil, fmt.Errorf("static_pool_exec: %w: no worker took the payload in %d attempts: %w", ipc.ErrWorkerFailed, try, err)
+		}
+	}
+}
+
+// attempts bounds how many workers may refuse one payload: each of them once,
+// and one that was started meanwhile.
+func (p *Pool) attempts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return 1 + max(1, p.gen.target)
+}
+
+// run gives the payload to m and waits for the first message. If again is true
+// the payload had no effect and goes to another worker; the request stays
+// active then, and err says why. Else it has ended, unless s holds m.
+func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err error) {
+	w := m.w
+	if err := w.Begin(payload); err != nil {
+		p.mu.Lock()
+		p.putBack(m)
+		p.mu.Unlock()
+		return true, err
+	}
+	p.execs.Add(1)
+	ch := w.Channel
+	if ch.Pending() {
+		return true, p.lose(m, errTooMuch)
+	}
+	// A payload larger than the pipe is written in parts, and then nobody can
+	// tell later whether some of it was read: look before.
+	small := w.WrittenAtOnce(payload)
+	if !small && !w.Alive() {
+		return true, p.lose(m, io.EOF)
+	}
+	if ttl := m.gen.cfg.execTTL(); ttl > 0 {
+		_ = ch.SetDeadline(time.Now().Add(ttl))
+	}
+	if err := ch.Send(payload); err != nil {
+		switch {
+		case errors.Is(err, ipc.ErrTooLarge):
+			p.release(m)
+			return false, fmt.Errorf("static_pool_exec: %w", err)
+		case small && errors.Is(err, ipc.ErrWorkerGone):
+			return true, p.lose(m, err)
+		}
+		defer p.leave()
+		return false, p.lose(m, err)
+	}
+	err = ch.RecvInto(&s.msg)
+	var soft *ipc.SoftError
+	switch {
+	case err == nil:
+		if s.msg.Stream {
+			s.m = m
+		} else {
+			p.release(m)
+		}
+		return false, nil
+	case errors.As(err, &soft):
+		p.release(m)
+		return false, softError(soft)
+	case errors.Is(err, ipc.ErrWorkerStop):
+		w.Doom(worker.Requested)
+		w.End()
+		p.mu.Lock()
+		p.putBack(m)
+		p.mu.Unlock()
+		return true, err
+	case errors.Is(err, io.EOF) && w.Gone(exitWait) && w.Untouched(payload):
+		return true, p.lose(m, err)
+	}
+	defer p.leave()
+	return false, p.lose(m, err)
+}
+
+var errTooMuch = errors.New("the worker sent more than it was asked for")
+
+func softError(err error) error {
+	return fmt.Errorf("sync_worker_receive_frame: SoftJobError: %w", err)
+}
+
+// lose lets a worker go whose channel cannot be used any more, and returns the
+// error for the request that it had.
+func (p *Pool) lose(m *member, err error) *WorkerError {
+	w := m.w
+	e := &WorkerError{PID: w.PID(), Err: err, kind: ipc.ErrWorkerFailed}
+	cause, end := worker.Protocol, w.Destroy
+	var broken *ipc.ProtocolError
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e.kind = ipc.ErrExecTTL
+		cause, end = worker.ExecTTL, w.Terminate
+	case errors.Is(err, errTooMuch):
+	case w.Gone(exitWait) && !errors.As(err, &broken):
+		cause = w.Settle()
+	}
+	w.Doom(cause)
+	p.mu.Lock()
+	p.retire(m, cause, end)
+	m.free()
+	p.mu.Unlock()
+	e.Cause, e.Exit, e.Stderr = w.Cause(), w.Exit(), w.StderrTail()
+	return e
+}

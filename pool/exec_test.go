@@ -1,0 +1,334 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/ipc"
+	"github.com/rr-systemd/rrd/pool/worker"
+)
+
+func TestExecAnswers(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 2})
+	s, err := p.Exec(context.Background(), payload("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "context", string(m.Context), "ctx")
+	equal(t, "body", string(m.Body), "hello")
+	if _, err := s.Next(); err != io.EOF {
+		t.Errorf("second Next: %v", err)
+	}
+	s.Close()
+	s.Close()
+	if _, err := p.Exec(context.Background(), &ipc.Payload{}); !errors.Is(err, ipc.ErrEmptyPayload) {
+		t.Errorf("empty payload: %v", err)
+	}
+	equal(t, "execs", p.Stats().Execs, 1)
+	large := strings.Repeat("0123456789abcdef", 3<<16) // 3 MiB
+	equal(t, "large body comes back", mustDo(t, p, large) == large, true)
+}
+
+func TestExecUsesWarmWorkerFirst(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 4})
+	first := mustPID(t, p)
+	for range 10 {
+		equal(t, "pid", mustPID(t, p), first)
+	}
+}
+
+func TestSoftErrorKeepsWorker(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1})
+	pid := mustPID(t, p)
+	_, err := do(p, "error no such user")
+	var soft *ipc.SoftError
+	if !errors.As(err, &soft) || soft.Text != "no such user" {
+		t.Fatalf("got %v", err)
+	}
+	equal(t, "text", err.Error(), "sync_worker_receive_frame: SoftJobError: no such user")
+	equal(t, "pid", mustPID(t, p), pid)
+}
+
+func TestMaxJobsReplacesWorker(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1, MaxJobs: 1})
+	a, b := mustPID(t, p), mustPID(t, p)
+	if a == b {
+		t.Error("the worker was not replaced")
+	}
+	equal(t, "cause", r.causes(t, 1)[0], worker.MaxJobs)
+	equal(t, "exit", r.all(WorkerStopped)[0].Exit.String(), "exit status 0")
+}
+
+func TestStopRequestMovesPayloadToAnotherWorker(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 2})
+	file := filepath.Join(t.TempDir(), "stop")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := mustPID(t, p)
+	if got := mustDo(t, p, "stopfile "+file); got == "" || got == itoa(first) {
+		t.Errorf("answered by %q, the worker that stopped was %d", got, first)
+	}
+	equal(t, "cause", r.causes(t, 1)[0], worker.Requested)
+
+	// All refuse: the caller gets an error, not an endless loop.
+	_, err := do(p, "stop")
+	if !errors.Is(err, ipc.ErrWorkerFailed) || !errors.Is(err, ipc.ErrWorkerStop) {
+		t.Errorf("got %v", err)
+	}
+	mustPID(t, p)
+}
+
+func TestCrashFailsTheRequestOnce(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1})
+	_, err := do(p, "exit 7")
+	if !errors.Is(err, ipc.ErrWorkerFailed) {
+		t.Fatalf("got %v", err)
+	}
+	if !strings.HasPrefix(err.Error(), "sync_worker_receive_frame: Network: EOF") {
+		t.Errorf("text %q", err)
+	}
+	var we *WorkerError
+	if !errors.As(err, &we) || we.Exit.Code != 7 || len(we.Stderr) != 1 || we.Stderr[0] != "last words" {
+		t.Errorf("got %+v", we)
+	}
+	mustPID(t, p)
+	equal(t, "cause", r.causes(t, 1)[0], worker.Exited)
+	e := r.all(WorkerStopped)[0]
+	equal(t, "request", e.Request.ID, "req-exit 7")
+	equal(t, "exit", e.Exit.Code, 7)
+	equal(t, "stderr", strings.Join(e.Stderr, "|"), "last words")
+	equal(t, "execs", p.Stats().Execs, 2)
+
+	_, err = do(p, "segv")
+	if !errors.Is(err, ipc.ErrWorkerFailed) || !strings.Contains(err.Error(), "segmentation fault") {
+		t.Errorf("got %v", err)
+	}
+	equal(t, "cause", r.causes(t, 2)[1], worker.Signaled)
+}
+
+func TestBrokenProtocolReplacesWorker(t *testing.T) {
+	for body, want := range map[string]string{
+		"garbage":  "sync_worker_receive_frame: Network: validation failed",
+		"nooption": "sync_worker_receive_frame: Decode: options length should be equal 1 (body offset)",
+	} {
+		p, r := newPool(t, Config{NumWorkers: 1})
+		_, err := do(p, body)
+		if !errors.Is(err, ipc.ErrWorkerFailed) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v", body, err)
+		}
+		equal(t, "cause", r.causes(t, 1)[0], worker.Protocol)
+		mustPID(t, p)
+	}
+}
+
+func TestSurplusAnswerNeverReachesTheNextRequest(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1})
+	equal(t, "answer", mustDo(t, p, "twice"), "one")
+	equal(t, "next answer", mustDo(t, p, "hello"), "hello")
+	equal(t, "cause", r.causes(t, 1)[0], worker.Protocol)
+}
+
+func TestAnswerThenExit(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1})
+	for range 5 {
+		equal(t, "answer", mustDo(t, p, "answerexit"), "answerexit")
+	}
+}
+
+func TestWorkerThatDiedIdleLosesNoRequest(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 2})
+	for i := range 20 {
+		for _, w := range p.Workers() {
+			_ = unix.Kill(w.PID, unix.SIGKILL)
+			// From here on it reads nothing; whether the pool knows is open.
+			for {
+				stat, err := os.ReadFile("/proc/" + itoa(w.PID) + "/stat")
+				if err != nil || strings.Contains(string(stat), ") Z ") {
+					break
+				}
+			}
+		}
+		body := "hello"
+		if i%4 == 0 {
+			body = strings.Repeat("x", 300<<10)
+		}
+		got, err := do(p, body)
+		if err != nil || got != body {
+			t.Fatalf("round %d: %d bytes, %v", i, len(got), err)
+		}
+	}
+}
+
+func TestChildOfDeadWorkerDoesNotHoldTheRequest(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1})
+	_, err := do(p, "child")
+	if !errors.Is(err, ipc.ErrWorkerFailed) {
+		t.Errorf("got %v", err)
+	}
+	mustPID(t, p)
+}
+
+func TestExecTTL(t *testing.T) {
+	for _, arg := range []string{"", "term"} {
+		p, r := newPool(t, Config{NumWorkers: 1, Supervisor: &Supervisor{ExecTTL: 50 * time.Millisecond}}, withSpec(phpSpec(t, arg)))
+		start := time.Now()
+		_, err := do(p, "sleep 60000")
+		if !errors.Is(err, ipc.ErrExecTTL) || err.Error() != "worker_exec_with_timeout: ExecTTL: context deadline exceeded" {
+			t.Errorf("got %v", err)
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("took %s", d)
+		}
+		equal(t, "answer", mustDo(t, p, "sleep 1"), "sleep 1")
+		equal(t, "cause", r.causes(t, 1)[0], worker.ExecTTL)
+		want := syscall.SIGTERM
+		if arg == "term" {
+			want = syscall.SIGKILL
+		}
+		equal(t, "signal", r.all(WorkerStopped)[0].Exit.Signal, want)
+	}
+}
+
+func TestQueue(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1, MaxQueueSize: 2, AllocateTimeout: 300 * time.Millisecond})
+	var wg sync.WaitGroup
+	results := make(chan error, 3)
+	exec := func(body string) {
+		wg.Go(func() { _, err := do(p, body); results <- err })
+	}
+	exec("sleep 1000")
+	eventually(t, "one working", func() bool { return p.Stats().Working == 1 })
+	exec("a")
+	exec("b")
+	eventually(t, "two waiting", func() bool { return p.Stats().Waiting == 2 })
+
+	_, err := do(p, "c")
+	if !errors.Is(err, ipc.ErrQueueFull) || err.Error() != "static_pool_exec: QueueSize: max queue size reached" {
+		t.Errorf("got %v", err)
+	}
+	wg.Wait()
+	close(results)
+	var late int
+	for err := range results {
+		if errors.Is(err, ipc.ErrNoFreeWorkers) {
+			late++
+			if !strings.HasPrefix(err.Error(), "static_pool_exec: NoFreeWorkers") {
+				t.Errorf("text %q", err)
+			}
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	equal(t, "requests that waited in vain", late, 2)
+	equal(t, "waiting", p.Stats().Waiting, 0)
+}
+
+func TestQueueObeysContext(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1})
+	done := make(chan struct{})
+	go func() { defer close(done); mustDo(t, p, "sleep 300") }()
+	eventually(t, "one working", func() bool { return p.Stats().Working == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := doCtx(ctx, p, "a"); !errors.Is(err, ipc.ErrNoFreeWorkers) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("deadline: %v", err)
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := doCtx(ctx, p, "a"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancel: %v", err)
+	}
+	<-done
+}
+
+func TestStream(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1})
+	equal(t, "answer", mustDo(t, p, "stream 5"), "chunk 1;chunk 2;chunk 3;chunk 4;chunk 5;")
+	equal(t, "working", p.Stats().Working, 0)
+}
+
+func TestStreamHoldsTheWorker(t *testing.T) {
+	p, _ := newPool(t, Config{NumWorkers: 1, AllocateTimeout: 50 * time.Millisecond})
+	s, err := p.Exec(context.Background(), payload("stream 3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := do(p, "hello"); !errors.Is(err, ipc.ErrNoFreeWorkers) {
+		t.Errorf("got %v", err)
+	}
+	for {
+		if _, err := s.Next(); err != nil {
+			break
+		}
+	}
+	equal(t, "answer", mustDo(t, p, "hello"), "hello")
+	s.Close()
+}
+
+func TestClosedStreamFreesTheWorker(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1})
+	pid := mustPID(t, p)
+	for range 3 {
+		s, err := p.Exec(context.Background(), payload("stream 100000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		s.Close()
+		equal(t, "pid", mustPID(t, p), pid)
+	}
+	equal(t, "ends", len(r.all(WorkerStopped)), 0)
+}
+
+func TestStreamThatDoesNotEndIsKilled(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1, StreamTimeout: 50 * time.Millisecond})
+	s, err := p.Exec(context.Background(), payload("flood"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	mustPID(t, p)
+	equal(t, "cause", r.causes(t, 1)[0], worker.StreamTimeout)
+}
+
+func TestStreamTTLBoundsEachFrame(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1, Supervisor: &Supervisor{ExecTTL: 100 * time.Millisecond}})
+	s, err := p.Exec(context.Background(), payload("stream 3 60000"))
+	if err == nil {
+		s.Close()
+	}
+	if !errors.Is(err, ipc.ErrExecTTL) {
+		t.Errorf("got %v", err)
+	}
+	equal(t, "cause", r.causes(t, 1)[0], worker.ExecTTL)
+}
+
+func TestDebugMode(t *testing.T) {
+	p, r := newPool(t, Config{Debug: true})
+	a, b := mustPID(t, p), mustPID(t, p)
+	if a == b {
+		t.Error("the same worker was used twice")
+	}
+	if _, err := do(p, "error no"); err == nil {
+		t.Error("no soft error")
+	}
+	for _, c := range r.causes(t, 3) {
+		equal(t, "cause", c, worker.Debug)
+	}
+	eventually(t, "no worker", func() bool { return len(p.Workers()) == 0 })
+}

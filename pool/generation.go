@@ -1,0 +1,128 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/rr-systemd/rrd/pool/worker"
+)
+
+// parallelBoots bounds how many workers of a pool start at one time. More do
+// not get ready sooner, but a reload would need their memory all at once.
+const parallelBoots = 32
+
+// generation is the workers that were started with one configuration and one
+// release of the code. Its counters are guarded by Pool.mu.
+type generation struct {
+	number uint64
+	cfg    Config
+	spec   worker.Spec
+
+	target  int // workers wanted
+	extra   int // those of target that the dynamic allocator added
+	live    int // members that are not gone
+	booting int
+
+	retired bool
+	drained chan struct{} // closed when a retired generation has no live member
+}
+
+// newGeneration fixes what its workers share. Symbolic links in the working
+// directory are resolved here, once, so that a worker replaced later runs the
+// same release as its siblings, and the next generation the new one.
+func newGeneration(number uint64, cfg Config, spec worker.Spec) (*generation, error) {
+	cfg.Defaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("pool.%w", err)
+	}
+	if spec.Dir != "" {
+		dir, err := filepath.EvalSymlinks(spec.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("cannot resolve the working directory of the workers: %w", err)
+		}
+		spec.Dir = dir
+	}
+	g := &generation{number: number, cfg: cfg, spec: spec, target: cfg.NumWorkers, drained: make(chan struct{})}
+	if cfg.Debug {
+		g.target = 0
+	}
+	return g, nil
+}
+
+// check closes drained when it is time.
+func (g *generation) check() {
+	if g.retired && g.live == 0 {
+		select {
+		case <-g.drained:
+		default:
+			close(g.drained)
+		}
+	}
+}
+
+// boot starts one worker of g, within allocate_timeout.
+func (p *Pool) boot(ctx context.Context, g *generation) (*member, error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, allocateError(ctx.Err())
+	case <-p.ctx.Done():
+		return nil, errClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.AllocateTimeout)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	w, err := p.spawner.Boot(ctx, &g.spec)
+	if err != nil {
+		if p.ctx.Err() != nil {
+			return nil, errClosed
+		}
+		return nil, allocateError(err)
+	}
+	return newMember(w, g), nil
+}
+
+// bootAll starts n workers, all or none. The error is that of the first that
+// failed.
+func (p *Pool) bootAll(ctx context.Context, g *generation, n int) ([]*member, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	ready := make([]*member, 0, n)
+	for range n {
+		wg.Go(func() {
+			m, err := p.boot(ctx, g)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				ready = append(ready, m)
+				return
+			}
+			if first == nil {
+				first = err
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if first == nil {
+		return ready, nil
+	}
+	for _, m := range ready {
+		wg.Go(func() { p.discard(m, worker.BootFailed) })
+	}
+	wg.Wait()
+	return nil, first
+}
+
+// discard stops a worker that never joined the pool.
+func (p *Pool) discard(m *member, cause worker.Cause) {
+	m.w.Doom(cause)
+	m.w.Stop()
+	m.close()
+}

@@ -1,0 +1,92 @@
+package pool
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/rr-systemd/rrd/pool/worker"
+)
+
+// WorkerInfo describes one worker process.
+type WorkerInfo struct {
+	PID        int
+	State      worker.State
+	Cause      worker.Cause // why it is about to end, if it is
+	Generation uint64
+	Execs      uint64
+	Created    time.Time
+	LastUsed   time.Time // zero: never
+	Request    worker.Request
+	RequestAge time.Duration // 0 while idle
+	Memory     uint64        // resident bytes
+	CPUPercent float64       // CPU time in per cent of the life time
+}
+
+// Workers lists all processes of the pool, those that are ending included, by
+// pid. A process whose figures cannot be read any more is left out.
+func (p *Pool) Workers() []WorkerInfo {
+	p.mu.Lock()
+	all := make([]*member, 0, len(p.members))
+	for m := range p.members {
+		all = append(all, m)
+	}
+	p.mu.Unlock()
+	now := time.Now()
+	list := make([]WorkerInfo, 0, len(all))
+	for _, m := range all {
+		w := m.w
+		rss, cpu, ok := usage(w.PID())
+		if !ok {
+			continue
+		}
+		i := WorkerInfo{
+			PID: w.PID(), State: w.State(), Cause: w.Cause(), Generation: m.gen.number, Execs: w.Execs(),
+			Created: w.Created(), LastUsed: w.LastUsed(), Request: w.Request(), Memory: rss,
+		}
+		if !i.Request.Since.IsZero() {
+			i.RequestAge = now.Sub(i.Request.Since)
+		}
+		if age := now.Sub(i.Created); age > 0 {
+			i.CPUPercent = 100 * cpu.Seconds() / age.Seconds()
+		}
+		list = append(list, i)
+	}
+	slices.SortFunc(list, func(a, b WorkerInfo) int { return cmp.Compare(a.PID, b.PID) })
+	return list
+}
+
+// Stats is the pool in numbers.
+type Stats struct {
+	Workers    int // ready and working; not those that start or end
+	Ready      int
+	Working    int
+	Starting   int
+	Ending     int
+	Target     int    // workers wanted
+	Waiting    int    // requests in the queue
+	Execs      uint64 // payloads given to workers since the start
+	Generation uint64
+}
+
+// Stats counts, at one moment.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Waiting: p.queue.waiting, Execs: p.execs.Load()}
+	if p.gen != nil {
+		s.Generation, s.Starting, s.Target = p.gen.number, p.gen.booting, p.gen.target
+	}
+	for m := range p.members {
+		switch {
+		case m.busy:
+			s.Working++
+		case m.gone:
+			s.Ending++
+		default:
+			s.Ready++
+		}
+	}
+	s.Workers = s.Ready + s.Working
+	return s
+}

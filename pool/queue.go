@@ -1,0 +1,152 @@
+package pool
+
+import (
+	"sync"
+	"time"
+)
+
+// ticket is a request's place in the queue.
+type ticket struct {
+	// ready gets the worker, or nil when the pool has ended. It has room for
+	// one, so whoever hands over never waits for the waiter.
+	ready chan *member
+	timer *time.Timer
+	// probe tickets take no worker: it is enough that their turn comes.
+	probe  bool
+	queued bool
+
+	prev, next *ticket
+}
+
+// Tickets are reused: waiting allocates nothing.
+var tickets = sync.Pool{New: func() any {
+	t := &ticket{ready: make(chan *member, 1), timer: time.NewTimer(time.Hour)}
+	t.timer.Stop()
+	return t
+}}
+
+func (t *ticket) free() {
+	t.timer.Stop() // since Go 1.23 no stale tick is left in the channel
+	t.probe = false
+	tickets.Put(t)
+}
+
+// queue holds who waits and who is free. At any time at least one of the two is
+// empty. The caller locks.
+//
+// Free workers are a stack: the one used last has warm caches, and those that
+// are not needed get old at the bottom, where the scaler and idle_ttl find them.
+type queue struct {
+	idle        []*member
+	first, last *ticket
+	waiting     int // tickets without probes
+}
+
+// push puts t at the end of the queue.
+func (q *queue) push(t *ticket) {
+	t.queued, t.prev, t.next = true, q.last, nil
+	if q.last != nil {
+		q.last.next = t
+	} else {
+		q.first = t
+	}
+	q.last = t
+	if !t.probe {
+		q.waiting++
+	}
+}
+
+// pushFront puts t before all others: it has had its turn once, but its worker
+// could not take the payload.
+func (q *queue) pushFront(t *ticket) {
+	if q.first == nil {
+		q.push(t)
+		return
+	}
+	t.queued, t.prev, t.next = true, nil, q.first
+	q.first.prev = t
+	q.first = t
+	if !t.probe {
+		q.waiting++
+	}
+}
+
+// drop takes t out, wherever it is; false if it is not in the queue any more.
+func (q *queue) drop(t *ticket) bool {
+	if !t.queued {
+		return false
+	}
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		q.first = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		q.last = t.prev
+	}
+	t.queued, t.prev, t.next = false, nil, nil
+	if !t.probe {
+		q.waiting--
+	}
+	return true
+}
+
+// take returns the free worker that was used last, nil if there is none.
+func (q *queue) take() *member {
+	n := len(q.idle)
+	if n == 0 {
+		return nil
+	}
+	m := q.idle[n-1]
+	q.idle[n-1] = nil
+	q.idle = q.idle[:n-1]
+	m.idle, m.busy = false, true
+	return m
+}
+
+// give hands m to the request that has waited longest, else m becomes free. It
+// reports whether a request has it now.
+func (q *queue) give(m *member) bool {
+	for q.first != nil {
+		t := q.first
+		q.drop(t)
+		if t.probe {
+			t.ready <- nil
+			continue
+		}
+		m.busy = true
+		t.ready <- m
+		return true
+	}
+	m.idle, m.busy = true, false
+	q.idle = append(q.idle, m)
+	return false
+}
+
+// remove takes m out of the free workers; false if it is not one of them.
+func (q *queue) remove(m *member) bool {
+	if !m.idle {
+		return false
+	}
+	for i, x := range q.idle {
+		if x == m {
+			copy(q.idle[i:], q.idle[i+1:])
+			q.idle[len(q.idle)-1] = nil
+			q.idle = q.idle[:len(q.idle)-1]
+			m.idle = false
+			return true
+		}
+	}
+	return false
+}
+
+// cancel ends the wait of all.
+func (q *queue) cancel() {
+	for q.first != nil {
+		t := q.first
+		q.drop(t)
+		t.ready <- nil
+	}
+}

@@ -1,0 +1,162 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rr-systemd/rrd/ipc/logkey"
+	"github.com/rr-systemd/rrd/pool/worker"
+)
+
+// reloadCall is one reload, with all callers that share it.
+type reloadCall struct {
+	cfg  Config
+	spec worker.Spec
+	done chan struct{}
+	err  error
+}
+
+// Reload replaces all workers. The new generation is started beside the old
+// one, takes over at once when all of it is ready, and the old workers end when
+// they have answered, at the latest after reset_timeout. If a new worker does
+// not boot, the old generation serves on and the error wraps its *BootError.
+//
+// A call during a reload shares one that begins after it, with the newest
+// configuration: what ran before may have read the old code. The reload goes
+// on when ctx ends; only the wait for it ends.
+func (p *Pool) Reload(ctx context.Context, cfg Config, spec worker.Spec) error {
+	p.mu.Lock()
+	if p.closed || p.gen == nil {
+		p.mu.Unlock()
+		return errClosed
+	}
+	if p.next == nil {
+		p.next = &reloadCall{done: make(chan struct{})}
+	}
+	call := p.next
+	call.cfg, call.spec = cfg, spec
+	if !p.reloading {
+		p.reloading = true
+		p.wg.Go(p.reloadLoop)
+	}
+	p.mu.Unlock()
+	select {
+	case <-call.done:
+		return call.err
+	case <-ctx.Done():
+		return fmt.Errorf("the reload of pool %s goes on: %w", p.name, ctx.Err())
+	}
+}
+
+func (p *Pool) reloadLoop() {
+	for {
+		p.mu.Lock()
+		call := p.next
+		p.next = nil
+		if call == nil {
+			p.reloading = false
+			p.mu.Unlock()
+			return
+		}
+		p.numbers++
+		number := p.numbers
+		p.mu.Unlock()
+		call.err = p.reload(number, call)
+		close(call.done)
+	}
+}
+
+func (p *Pool) reload(number uint64, call *reloadCall) error {
+	begin := time.Now()
+	g, err := newGeneration(number, call.cfg, call.spec)
+	if err == nil {
+		err = p.exchange(g)
+	}
+	if err != nil {
+		p.log.Error("reload failed, the old workers serve on", logkey.Generation, number, logkey.Error, err)
+		p.emit(Event{Type: ReloadFailed, Generation: number, Err: err})
+		return err
+	}
+	p.log.Info("reloaded", logkey.Generation, number, logkey.Elapsed, time.Since(begin).Milliseconds())
+	p.emit(Event{Type: Reloaded, Generation: number})
+	return nil
+}
+
+func (p *Pool) exchange(g *generation) error {
+	p.mu.Lock()
+	g.keepSize(p.gen)
+	n := g.target
+	p.mu.Unlock()
+	ready, err := p.bootAll(p.ctx, g, n)
+	if err != nil {
+		return err
+	}
+
+	p.mu.Lock()
+	if p.halted {
+		p.mu.Unlock()
+		for _, m := range ready {
+			p.discard(m, worker.Shutdown)
+		}
+		return errClosed
+	}
+	old := p.gen
+	old.retired = true
+	g.keepSize(old) // workers may have been added meanwhile
+	p.gen = g
+	p.backoff, p.retryAt = 0, time.Time{}
+	for _, m := range ready {
+		p.adopt(m)
+	}
+	free := p.queue.idle
+	p.queue.idle = nil
+	for _, m := range ready {
+		p.queue.give(m)
+	}
+	for _, m := range free {
+		m.idle = false
+		p.retire(m, worker.Reset, m.w.Stop)
+	}
+	old.check()
+	p.reconcile()
+	p.wg.Go(func() { p.drain(old, g.cfg.ResetTimeout) })
+	p.mu.Unlock()
+	for _, m := range ready {
+		p.started(m)
+	}
+	select {
+	case p.retune <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// keepSize keeps workers that were added or removed by hand, unless the
+// configured number has changed.
+func (g *generation) keepSize(old *generation) {
+	if !g.cfg.Debug && !old.cfg.Debug && g.cfg.NumWorkers == old.cfg.NumWorkers {
+		g.target = old.target - old.extra
+	}
+}
+
+// drain waits until the busy workers of an old generation have answered, and
+// ends those that have not within limit.
+func (p *Pool) drain(old *generation, limit time.Duration) {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-old.drained:
+		return
+	case <-p.ctx.Done():
+		return
+	case <-t.C:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for m := range p.members {
+		if m.gen == old {
+			p.retire(m, worker.Reset, m.w.Terminate)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rr-systemd/rrd/ipc"
+	"github.com/rr-systemd/rrd/pool/worker"
+)
+
+// scaleUp is called by a request that has waited for scaleAfter. Workers are
+// added in batches, the next one when the last is ready.
+func (p *Pool) scaleUp() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.gen
+	d := g.cfg.DynamicAllocator
+	if p.halted || d == nil || g.booting > 0 || time.Now().Before(p.retryAt) {
+		return
+	}
+	n := min(d.SpawnRate, d.MaxWorkers-g.extra, p.queue.waiting, maxWorkers-g.target)
+	if n <= 0 {
+		return
+	}
+	g.target += n
+	g.extra += n
+	p.log.Debug("pool grows", "workers", n, "waiting", p.queue.waiting)
+	p.reconcile()
+}
+
+// scaleDown lets additional workers go that were idle for idle_timeout. Which
+// of the workers are the additional ones does not matter: the bottom of the
+// stack is what was not needed for longest.
+func (p *Pool) scaleDown(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := p.gen
+	d := g.cfg.DynamicAllocator
+	if d == nil {
+		return
+	}
+	for n := min(d.SpawnRate, g.extra); n > 0 && len(p.queue.idle) > 0; n-- {
+		m := p.queue.idle[0]
+		if now.Sub(m.w.IdleSince()) < d.IdleTimeout {
+			return
+		}
+		g.target--
+		g.extra--
+		p.retire(m, worker.ScaleDown, m.w.Stop)
+	}
+}
+
+// Add starts one more worker. Errors: ErrWorkersFull, or one that wraps a
+// *BootError. In debug mode it does nothing.
+func (p *Pool) Add(ctx context.Context) error {
+	p.mu.Lock()
+	g := p.gen
+	switch {
+	case p.closed || g == nil:
+		p.mu.Unlock()
+		return errClosed
+	case g.cfg.Debug:
+		p.mu.Unlock()
+		p.log.Warn("cannot add a worker in debug mode: every request has its own")
+		return nil
+	case g.target >= maxWorkers:
+		p.mu.Unlock()
+		return fmt.Errorf("cannot add a worker, there are %d: %w", maxWorkers, ErrWorkersFull)
+	}
+	p.mu.Unlock()
+	m, err := p.boot(ctx, g)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if p.halted {
+		p.mu.Unlock()
+		p.discard(m, worker.Shutdown)
+		return errClosed
+	}
+	p.gen.target++
+	if p.gen != g { // reloaded meanwhile: the new generation gets one more
+		p.reconcile()
+		p.mu.Unlock()
+		p.discard(m, worker.Reset)
+		return nil
+	}
+	p.adopt(m)
+	p.queue.give(m)
+	p.mu.Unlock()
+	p.started(m)
+	return nil
+}
+
+// Remove stops one worker, as soon as one is free, at most until ctx ends or
+// destroy_timeout. The last worker stays: then, as in debug mode, Remove does
+// nothing.
+func (p *Pool) Remove(ctx context.Context) error {
+	p.mu.Lock()
+	g := p.gen
+	switch {
+	case p.closed || g == nil:
+		p.mu.Unlock()
+		return errClosed
+	case g.cfg.Debug || g.target <= 1:
+		p.mu.Unlock()
+		p.log.Warn("cannot remove a worker: it is the last, or the pool is in debug mode")
+		return nil
+	}
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.DestroyTimeout)
+	defer cancel()
+	m, err := p.acquire(ctx, false)
+	if err != nil {
+		if errors.Is(err, ipc.ErrNoFreeWorkers) {
+			return fmt.Errorf("cannot remove a worker, all are busy: %w", err)
+		}
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.left()
+	m.free()
+	if m.gen != p.gen || p.gen.target <= 1 {
+		p.putBack(m)
+		return nil
+	}
+	p.gen.target--
+	p.gen.extra = min(p.gen.extra, max(0, p.gen.target-1))
+	p.retire(m, worker.Removed, m.w.Stop)
+	return nil
+}

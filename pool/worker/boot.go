@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/ipc"
+)
+
+// postMortem is how long a worker that failed its handshake may take to end by
+// itself, so that its own exit status and last words are reported and not our
+// SIGKILL.
+const postMortem = 200 * time.Millisecond
+
+// Boot starts a worker and waits for its handshake, at most until ctx ends.
+// Every failure is a *BootError, and nothing is left running then.
+func (s *Spawner) Boot(ctx context.Context, spec *Spec) (*Worker, error) {
+	w, err := s.launch(spec)
+	if err != nil {
+		return nil, bootError(spec, nil, err)
+	}
+	if err := w.handshake(ctx, spec); err != nil {
+		w.Doom(BootFailed)
+		if ctx.Err() != nil || !w.Gone(postMortem) {
+			w.Terminate()
+		}
+		w.Close()
+		return nil, bootError(spec, w.Process, err)
+	}
+	return w, nil
+}
+
+// launch starts the process; with pipes the channel is there at once.
+func (s *Spawner) launch(spec *Spec) (*Worker, error) {
+	errR, errW, err := pipe("stderr", true)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(errW)
+	if spec.Relay != nil {
+		null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			errR.Close()
+			return nil, fmt.Errorf("cannot open %s: %w", os.DevNull, err)
+		}
+		defer unix.Close(null)
+		p, err := s.spawn(spec, null, errW, errW, errR)
+		if err != nil {
+			return nil, err
+		}
+		return &Worker{Process: p, created: time.Now()}, nil
+	}
+
+	in, inR, err := pipe("stdin", false)
+	if err != nil {
+		errR.Close()
+		return nil, err
+	}
+	defer unix.Close(inR)
+	out, outW, err := pipe("stdout", true)
+	if err != nil {
+		errR.Close()
+		in.Close()
+		return nil, err
+	}
+	defer unix.Close(outW)
+	sent, err := in.SyscallConn()
+	if err != nil {
+		errR.Close()
+		in.Close()
+		out.Close()
+		return nil, err
+	}
+	ch, err := ipc.NewChannel(out, in)
+	if err != nil {
+		errR.Close()
+		return nil, err
+	}
+	p, err := s.spawn(spec, inR, outW, errW, errR)
+	if err != nil {
+		ch.Close()
+		return nil, err
+	}
+	w := &Worker{Process: p, Channel: ch, created: time.Now(), sent: sent}
+	if size, err := unix.FcntlInt(uintptr(inR), unix.F_GETPIPE_SZ, 0); err == nil {
+		// A pipe is counted in pages, and the three parts of a frame may each
+		// leave one half empty.
+		w.pipeSize = max(0, size-3*os.Getpagesize())
+	}
+	return w, nil
+}
+
+func (w *Worker) handshake(ctx context.Context, spec *Spec) error {
+	if spec.Relay != nil {
+		ch, err := spec.Relay.wait(ctx, w.pid, w.done)
+		if err != nil {
+			return err
+		}
+		w.Channel = ch
+	} else {
+		// A worker that dies while a child of its holds the pipe gives no
+		// end of file.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		done := make(chan struct{})
+		defer func() { cancel(); <-done }()
+		go func() {
+			defer close(done)
+			select {
+			case <-w.done:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		if _, err := w.Channel.Handshake(ctx, os.Getpid()); err != nil {
+			if errors.Is(err, context.Canceled) && w.Exit().Known {
+				return io.EOF
+			}
+			return err
+		}
+	}
+	return w.To(Ready)
+}

@@ -1,0 +1,177 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// drainTime is how long stderr is read after the process has ended. It only
+// matters when a child of the worker still holds the descriptor.
+const drainTime = 100 * time.Millisecond
+
+// Exit is how a process ended.
+type Exit struct {
+	Known    bool           // false: not ended, or its status was lost
+	Code     int            // exit status, -1 if a signal ended it
+	Signal   syscall.Signal // 0 if it exited
+	CoreDump bool
+	MaxRSS   uint64 // bytes, the highest resident size it ever had
+}
+
+func (e Exit) String() string {
+	switch {
+	case !e.Known:
+		return "status unknown"
+	case e.Signal != 0 && e.CoreDump:
+		return fmt.Sprintf("signal: %v (core dumped)", e.Signal)
+	case e.Signal != 0:
+		return fmt.Sprintf("signal: %v", e.Signal)
+	}
+	return fmt.Sprintf("exit status %d", e.Code)
+}
+
+// Process is a started program. It is waited for by the runtime poller through
+// its pidfd, so that an idle worker costs no thread.
+type Process struct {
+	pid    int
+	pidfd  *os.File // nil where the kernel has none
+	stderr *stderr
+
+	mu     sync.Mutex // a signal is never sent after the pid was given back
+	reaped bool
+	exit   Exit
+	done   chan struct{}
+
+	requestMu sync.Mutex
+	request   Request
+}
+
+func newProcess(pid, pidfd int, r *os.File, sink func(int, string, []byte)) *Process {
+	p := &Process{pid: pid, done: make(chan struct{})}
+	p.stderr = &stderr{r: r}
+	if sink != nil {
+		p.stderr.sink = func(chunk []byte) { sink(pid, p.Request().ID, chunk) }
+	}
+	if pidfd >= 0 {
+		// Non-blocking is what makes os.NewFile hand it to the poller.
+		if unix.SetNonblock(pidfd, true) == nil {
+			p.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+		} else {
+			unix.Close(pidfd)
+		}
+	}
+	return p
+}
+
+// PID is the process id, also after the end.
+func (p *Process) PID() int { return p.pid }
+
+// Done is closed when the process is reaped and its stderr is read.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit is how the process ended; it is known once Done is closed.
+func (p *Process) Exit() Exit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exit
+}
+
+// StderrTail returns the last lines that the process wrote to stderr.
+func (p *Process) StderrTail() []string { return p.stderr.tail() }
+
+// Signal sends sig to the process and all others of its group. A process that
+// has ended is not an error.
+func (p *Process) Signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return
+	}
+	// The child makes itself leader of its group before exec, so the group
+	// exists as long as the process is not reaped.
+	_ = unix.Kill(-p.pid, sig)
+}
+
+// Kill ends the process and its whole group at once.
+func (p *Process) Kill() { p.Signal(unix.SIGKILL) }
+
+// alive reports whether the process still runs, without waiting for anybody
+// else's goroutine to notice.
+func (p *Process) alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return false
+	}
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo == 0
+}
+
+// run reads stderr and waits for the end.
+func (p *Process) run() {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		p.stderr.pump()
+	}()
+	p.wait()
+	p.stderr.stopAfter(drainTime)
+	<-read
+	if p.pidfd != nil {
+		p.pidfd.Close()
+	}
+	close(p.done)
+}
+
+func (p *Process) wait() {
+	if p.pidfd != nil {
+		if rc, err := p.pidfd.SyscallConn(); err == nil {
+			if rc.Read(func(uintptr) bool { return p.reap() }) == nil {
+				return
+			}
+		}
+	}
+	// No pidfd, or one that cannot be polled: a thread has to wait. WNOWAIT
+	// keeps the pid ours until reap takes it under the lock.
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	p.reap()
+}
+
+// reap collects the exit status if there is one.
+func (p *Process) reap() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ws unix.WaitStatus
+	var ru unix.Rusage
+	for {
+		pid, err := unix.Wait4(p.pid, &ws, unix.WNOHANG, &ru)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil: // ECHILD: somebody else reaped it
+			p.reaped = true
+			return true
+		case pid == 0:
+			return false
+		}
+		break
+	}
+	p.reaped = true
+	p.exit = Exit{Known: true, Code: ws.ExitStatus(), MaxRSS: uint64(ru.Maxrss) << 10}
+	if ws.Signaled() {
+		p.exit.Signal, p.exit.CoreDump = syscall.Signal(ws.Signal()), ws.CoreDump()
+	}
+	return true
+}

@@ -1,0 +1,160 @@
+// Package control is the RPC service "rrd": what rrctl shows and does. Its
+// structs are made for JSON; times are RFC 3339, durations and ages seconds,
+// sizes bytes.
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/rr-systemd/rrd/services/rpc"
+)
+
+// Observer tells how the daemon is doing.
+type Observer interface {
+	Status() Status
+	// Workers returns the workers of all pools.
+	Workers() []Worker
+}
+
+// Operator changes what the daemon runs.
+type Operator interface {
+	// Reload reads the configuration anew and replaces the workers of every
+	// pool. An error means that nothing changed, for example because the
+	// configuration is not valid; what happened to single pools is in the
+	// result.
+	Reload(ctx context.Context) (*ReloadResult, error)
+	// Stop begins the stop of the daemon and returns at once.
+	Stop(StopRequest) error
+}
+
+// Status is the result of rrd.Status.
+type Status struct {
+	Instance string `json:"instance"`
+	Version  string `json:"version"`
+	PID      int    `json:"pid"`
+	// State is starting, ready, degraded, reloading, draining or stopped.
+	State string `json:"state"`
+	// Reason says why the state is degraded.
+	Reason string `json:"reason,omitempty"`
+	// Since is when the state began, Started when the daemon did.
+	Since     time.Time  `json:"since"`
+	Started   time.Time  `json:"started"`
+	Config    string     `json:"config,omitempty"` // path of the configuration file
+	Listeners []Listener `json:"listeners"`
+	Pools     []Pool     `json:"pools"`
+	// HTTPRequests counts the requests since the start.
+	HTTPRequests uint64 `json:"http_requests"`
+	// Queue counts the requests that wait for a worker, of all pools.
+	Queue int `json:"queue"`
+}
+
+// Ready tells whether requests are served by the wanted number of workers.
+func (s *Status) Ready() bool { return s.State == "ready" || s.State == "reloading" }
+
+// Listener is one listening socket.
+type Listener struct {
+	Name    string `json:"name"`    // http, rpc, ...
+	Network string `json:"network"` // tcp, udp, unix
+	Address string `json:"address"`
+	// Inherited is true for a socket that systemd handed over.
+	Inherited bool `json:"inherited"`
+}
+
+// Pool is one pool in figures.
+type Pool struct {
+	Name       string `json:"name"`
+	Generation uint64 `json:"generation"`
+	Workers    int    `json:"workers"`
+	Ready      int    `json:"ready"`
+	Working    int    `json:"working"`
+	Queue      int    `json:"queue"` // requests that wait for a worker
+	Execs      uint64 `json:"execs"` // since the start of the daemon
+}
+
+// WorkersRequest is the argument of rrd.Workers.
+type WorkersRequest struct {
+	// Pools limits the answer to these; empty means all.
+	Pools []string `json:"pools,omitempty"`
+}
+
+// WorkersResult is the result of rrd.Workers.
+type WorkersResult struct {
+	Workers []Worker `json:"workers"`
+}
+
+// Worker is one worker process.
+type Worker struct {
+	Pool       string    `json:"pool"`
+	PID        int       `json:"pid"`
+	State      string    `json:"state"` // as in RoadRunner: ready, working, ...
+	Generation uint64    `json:"generation"`
+	Created    time.Time `json:"created"`
+	Execs      uint64    `json:"execs"`
+	Memory     uint64    `json:"memory"`
+	CPUPercent float64   `json:"cpu_percent"` // CPU time / life time * 100
+	// Request is what the worker does now.
+	Request *Request `json:"request,omitempty"`
+	// LastCause is why the process that had this place before ended.
+	LastCause string `json:"last_cause,omitempty"`
+}
+
+// Request is a payload that a worker has begun.
+type Request struct {
+	ID     string  `json:"id,omitempty"`
+	Label  string  `json:"label"`  // GET
+	Detail string  `json:"detail"` // /users
+	Age    float64 `json:"age"`
+}
+
+// ReloadRequest is the argument of rrd.Reload.
+type ReloadRequest struct{}
+
+// ReloadResult is the result of rrd.Reload.
+type ReloadResult struct {
+	Pools []PoolReload `json:"pools"`
+	// NeedsRestart lists the changed keys that take effect only with a
+	// restart of the daemon.
+	NeedsRestart []string `json:"needs_restart,omitempty"`
+}
+
+// PoolReload is what a reload did to one pool.
+type PoolReload struct {
+	Name       string `json:"name"`
+	Generation uint64 `json:"generation"` // that serves now
+	Workers    int    `json:"workers"`
+	// Error is why the pool kept its old generation, with what the new
+	// worker wrote to stderr; empty when the new one serves.
+	Error string `json:"error,omitempty"`
+}
+
+// StopRequest is the argument of rrd.Stop.
+type StopRequest struct {
+	// Force ends running requests instead of waiting for them.
+	Force bool `json:"force,omitempty"`
+}
+
+// Done is the result of methods that have none.
+type Done struct{}
+
+// Register adds the methods rrd.* to s.
+func Register(s *rpc.Server, observer Observer, operator Operator) {
+	rpc.Register(s, "rrd.Status", rpc.Anyone, func(_ context.Context, _ *Done, status *Status) error {
+		*status = observer.Status()
+		return nil
+	})
+	rpc.Register(s, "rrd.Workers", rpc.Anyone, func(_ context.Context, req *WorkersRequest, result *WorkersResult) error {
+		result.Workers = of(observer.Workers(), req.Pools)
+		return nil
+	})
+	rpc.Register(s, "rrd.Reload", rpc.Admin, func(ctx context.Context, _ *ReloadRequest, result *ReloadResult) error {
+		r, err := operator.Reload(ctx)
+		if err == nil {
+			*result = *r
+		}
+		return err
+	})
+	rpc.Register(s, "rrd.Stop", rpc.Admin, func(_ context.Context, req *StopRequest, _ *Done) error {
+		return operator.Stop(*req)
+	})
+}
