@@ -102,7 +102,7 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 			err = f.pool.Reload(d.life, cfg, spec)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", f.name, explained(err)))
 			continue
 		}
 		s := f.pool.Stats()

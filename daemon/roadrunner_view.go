@@ -66,7 +66,7 @@ func (v roadRunnerView) Reset(ctx context.Context, plugin string) error {
 	if err != nil {
 		return err
 	}
-	return f.pool.Reload(ctx, cfg, spec)
+	return explained(f.pool.Reload(ctx, cfg, spec))
 }
 
 func (d *Daemon) frontend(name string) *frontend {

@@ -64,6 +64,17 @@ func oneLine(err error) string {
 	return b.String()
 }
 
+// explained gives the error of a worker that did not boot its whole story, in
+// several lines. The first is RoadRunner's text, which PHP clients get.
+func explained(err error) error {
+	var boot *pool.BootError
+	if !errors.As(err, &boot) {
+		return err
+	}
+	story := strings.TrimPrefix(boot.Explain(), boot.Error())
+	return fmt.Errorf("%w%s", err, story)
+}
+
 // RoadRunner is the text that `rr serve` prints for the same failure
 // (recorded from v2025.1.15). It is printed last, after our own line, when the
 // daemon was started as `rr serve`.

@@ -396,6 +396,11 @@ func TestDeadlineOfSend(t *testing.T) {
 		_ = c.SetDeadline(time.Now().Add(20 * time.Millisecond))
 		err := c.Send(&Payload{Body: make([]byte, 32<<20)}) // nobody reads
 		wantError(t, err, os.ErrDeadlineExceeded)
+		// A part was written: anything else would be taken for the rest.
+		_ = c.SetDeadline(time.Time{})
+		if again := c.SendStop(); again != err {
+			t.Errorf("then SendStop says %v", again)
+		}
 	})
 }
 

@@ -34,16 +34,18 @@ var symptoms = []symptom{
 	{text: "#!", head: true, hint: "a file that is included by the worker begins with a #! line, which PHP prints; remove that line: "},
 	{text: "<?", head: true, hint: "PHP source was printed instead of executed: the file has a short open tag (<?) and short_open_tag is off, or server.command does not run PHP: "},
 	{text: "Xdebug: ", hint: "Xdebug printed a message to STDOUT; set display_errors=stderr or xdebug.mode=off: "},
-	{text: "Warning: ", hint: "PHP printed a warning to STDOUT before the worker had started; fix it, or set display_errors=stderr: "},
-	{text: "Deprecated: ", hint: "PHP printed a warning to STDOUT before the worker had started; fix it, or set display_errors=stderr: "},
-	{text: "Notice: ", hint: "PHP printed a warning to STDOUT before the worker had started; fix it, or set display_errors=stderr: "},
-	{text: "Warning</b>: ", hint: "PHP printed a warning to STDOUT before the worker had started; fix it, or set display_errors=stderr: "},
-	{text: "Deprecated</b>: ", hint: "PHP printed a warning to STDOUT before the worker had started; fix it, or set display_errors=stderr: "},
-	{text: "Notice</b>: ", hint: "PHP printed a warning to STDOUT before the worker had started; fix it, or set display_errors=stderr: "},
+	{text: "Warning: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
+	{text: "Deprecated: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
+	{text: "Notice: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
+	{text: "Warning</b>: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
+	{text: "Deprecated</b>: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
+	{text: "Notice</b>: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
 }
 
-// likelyCause explains bytes on STDOUT that are not a frame.
-func likelyCause(received []byte) string {
+// likelyCause explains bytes on STDOUT that are not a frame. started tells
+// whether the worker has answered the pid request: from then on PHP's worker
+// package keeps echo away from STDOUT.
+func likelyCause(received []byte, started bool) string {
 	for _, s := range symptoms {
 		at := bytes.Index(received, []byte(s.text))
 		if at < 0 || s.head && at > 0 {
@@ -59,6 +61,9 @@ func likelyCause(received []byte) string {
 		return "blank space was printed to STDOUT: a PHP file has a line before <?php or after ?>; remove it"
 	case !looksLikeText(received):
 		return "STDOUT carries bytes that are not a goridge v3 frame: the frame before announced a wrong length, or two processes write to it"
+	case started:
+		return "the application wrote to STDOUT itself (fwrite(STDOUT), php://stdout) or a process that it started did; STDOUT is the channel to the daemon, write to STDERR: " +
+			lineAt(received, 0)
 	}
 	return "the application printed to STDOUT (echo, print, var_dump) before the worker had started; STDOUT is the channel to the daemon, print to STDERR: " +
 		lineAt(received, 0)

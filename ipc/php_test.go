@@ -13,15 +13,23 @@ import (
 	"time"
 )
 
+// shakeHands is Handshake with a time limit.
+func shakeHands(t testing.TB, c *Channel) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	pid, err := c.Handshake(ctx, os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
 // startPHP starts testdata/worker.php and shakes hands with it.
 func startPHP(t testing.TB, args ...string) *Channel {
 	t.Helper()
 	c, cmd := phpWorker(t, append([]string{"worker.php"}, args...)...)
-	pid, err := c.Handshake(t.Context(), os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pid != cmd.Process.Pid {
+	if pid := shakeHands(t, c); pid != cmd.Process.Pid {
 		t.Errorf("the worker says pid %d, it is %d", pid, cmd.Process.Pid)
 	}
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
@@ -181,17 +189,13 @@ func TestPHPAnnounces4GiB(t *testing.T) {
 // than a pipe blocks both sides; the deadline ends it.
 func TestPHPAnswersBeforeItReads(t *testing.T) {
 	c, _ := phpWorker(t, "answers-unread.php")
-	if _, err := c.Handshake(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	shakeHands(t, c)
 	_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond))
 	wantError(t, c.Send(&Payload{Body: make([]byte, 5<<20)}), os.ErrDeadlineExceeded)
 
 	// The same with a job that fits the pipe is no problem.
 	c, _ = phpWorker(t, "answers-unread.php")
-	if _, err := c.Handshake(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
+	shakeHands(t, c)
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	m := exchange(t, c, "ctx", "small")
 	if len(m.Body) != 3<<20 {
@@ -234,8 +238,7 @@ func TestPHPStartErrors(t *testing.T) {
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			c, _ := phpWorker(t, test.args...)
-			// bom.php and blank-line.php are silent after few bytes.
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			_, err := c.Handshake(ctx, 1)
 			if err == nil || !strings.Contains(err.Error(), test.text) || !strings.Contains(hintOf(err), test.hint) {

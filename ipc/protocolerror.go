@@ -78,7 +78,7 @@ func (c *Channel) garbage(cause error) error {
 			printable(received),
 		Received: received,
 		Err:      cause,
-		hint:     likelyCause(received),
+		hint:     likelyCause(received, c.started),
 	})
 }
 

@@ -37,6 +37,8 @@ type transport struct {
 	beforeWait func() // before the reader waits for the worker
 	iov        [3]unix.Iovec
 	vec        []unix.Iovec // part of iov that is still to be written
+	wrote      bool         // a part of iov has been written
+	torn       error        // why a write ended in the middle of a frame
 }
 
 // init takes both files; it closes them if it fails.
@@ -150,6 +152,7 @@ func (t *transport) tryWrite(fd uintptr) bool {
 
 // advance drops the first n bytes of t.vec.
 func (t *transport) advance(n int) {
+	t.wrote = true
 	for n > 0 {
 		v := &t.vec[0]
 		length := int(v.Len)
@@ -167,6 +170,9 @@ func (t *transport) advance(n int) {
 // room for all: PHP's pipe relay reads the header with a single fread and
 // fails when it gets less than the whole.
 func (t *transport) write(a, b, c []byte) error {
+	if t.torn != nil {
+		return t.torn
+	}
 	n := 0
 	for _, p := range [...][]byte{a, b, c} {
 		if len(p) > 0 {
@@ -175,7 +181,7 @@ func (t *transport) write(a, b, c []byte) error {
 			n++
 		}
 	}
-	t.vec, t.err = t.iov[:n], nil
+	t.vec, t.wrote, t.err = t.iov[:n], false, nil
 	err := t.wc.Write(t.writeFn)
 	if err == nil {
 		err = t.err
@@ -187,9 +193,14 @@ func (t *transport) write(a, b, c []byte) error {
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		// The signal SIGPIPE that comes with EPIPE is ignored by the Go
 		// runtime for descriptors other than 1 and 2.
-		return fmt.Errorf("cannot send to the worker: %w (%w)", ErrWorkerGone, err)
+		err = fmt.Errorf("cannot send to the worker: %w (%w)", ErrWorkerGone, err)
+	} else {
+		err = t.ioError("send to", err)
 	}
-	return t.ioError("send to", err)
+	if t.wrote {
+		t.torn = err
+	}
+	return err
 }
 
 func (t *transport) tryUnread(fd uintptr) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -39,13 +40,13 @@ is on disk now. The configuration is not read; reload does that.`,
 				list[i].Name = pools[i]
 				if err != nil {
 					failed = true
-					list[i].Error = err.Error()
+					list[i].Error = resetCause(err)
 				}
 				if c.json {
 					continue
 				}
 				if err != nil {
-					printError(c.err, fmt.Sprintf("rrctl: cannot reset %s: %v", pools[i], err))
+					printError(c.err, fmt.Sprintf("rrctl: cannot reset %s: %s", printable(pools[i]), resetCause(err)))
 				} else {
 					fmt.Fprintf(c.out, "%s: %s\n", printable(pools[i]), green.paint("reset", colours(c.out)))
 				}
@@ -61,6 +62,13 @@ is on disk now. The configuration is not read; reload does that.`,
 			return nil
 		},
 	}
+}
+
+// resetCause is the error without the names of RoadRunner's operations, which
+// resetter.Reset puts before it for the sake of PHP clients.
+func resetCause(err error) string {
+	text := strings.TrimPrefix(err.Error(), "resetter_rpc_reset:\n\t")
+	return strings.TrimPrefix(text, "resetter_plugin_reset_by_name: ")
 }
 
 // resetAll resets the pools at the same time and returns one error for each.

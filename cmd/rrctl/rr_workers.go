@@ -35,21 +35,27 @@ func (r *rr) workersCommand() *cobra.Command {
 				slices.Sort(plugins) // the server's order is random
 			}
 			if !interactive {
-				text, err := r.tables(ctx, client, plugins)
+				text, err := r.tables(ctx, client, plugins, boxWidth)
 				if err != nil {
 					return err
 				}
 				return r.printf("%s", text)
 			}
-			return r.live(ctx, func(ctx context.Context, _ int) (string, error) { return r.tables(ctx, client, plugins) })
+			return r.live(ctx, func(ctx context.Context, width int) (string, error) {
+				if width == 0 || width > boxWidth {
+					width = boxWidth
+				}
+				return r.tables(ctx, client, plugins, width)
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&interactive, "interactive", "i", false, "render interactive workers table")
 	return cmd
 }
 
-// tables draws the workers, and the pipelines of jobs, of all plugins.
-func (r *rr) tables(ctx context.Context, client *rpc.Client, plugins []string) (string, error) {
+// tables draws the workers, and the pipelines of jobs, of all plugins, at most
+// width columns wide.
+func (r *rr) tables(ctx context.Context, client *rpc.Client, plugins []string, width int) (string, error) {
 	var b strings.Builder
 	colour := colours(r.out)
 	for _, plugin := range plugins {
@@ -65,11 +71,11 @@ func (r *rr) tables(ctx context.Context, client *rpc.Client, plugins []string) (
 		fmt.Fprintf(&b, "Workers of [%s]:\n", bold.paint(printable(plugin), colour))
 		switch {
 		case err != nil:
-			b.WriteString(failureTable(plugin, err).box(colour))
+			b.WriteString(failureTable(plugin, err).box(colour, width))
 		case plugin == "service":
-			b.WriteString(processTable(list.Workers).box(colour))
+			b.WriteString(processTable(list.Workers).box(colour, width))
 		default:
-			b.WriteString(poolTable(list.Workers, r.now()).box(colour))
+			b.WriteString(poolTable(list.Workers, r.now()).box(colour, width))
 		}
 		if plugin != "jobs" {
 			continue
@@ -80,7 +86,7 @@ func (r *rr) tables(ctx context.Context, client *rpc.Client, plugins []string) (
 		}
 		slices.SortFunc(jobs, func(a, b *informer.Job) int { return cmp.Compare(a.Pipeline, b.Pipeline) })
 		fmt.Fprintf(&b, "Jobs of [%s]:\n", bold.paint(plugin, colour))
-		b.WriteString(jobsTable(jobs).box(colour))
+		b.WriteString(jobsTable(jobs).box(colour, width))
 	}
 	return b.String(), nil
 }

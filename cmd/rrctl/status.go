@@ -51,11 +51,7 @@ func statusText(s *control.Status, now time.Time, colours bool) string {
 	case "starting", "reloading", "draining", "stopped":
 		colour = yellow
 	}
-	name := s.Instance
-	if name == "" {
-		name = "rrd"
-	}
-	fmt.Fprintf(&b, "%s %s  %s since %s (%s)\n", colour.paint("●", colours), bold.paint(printable(name), colours),
+	fmt.Fprintf(&b, "%s %s  %s since %s (%s)\n", colour.paint("●", colours), bold.paint(title(s), colours),
 		colour.paint(s.State, colours), s.Since.Local().Format(time.DateTime), ago(s.Since, now))
 	if s.Reason != "" {
 		fmt.Fprintf(&b, "  %s\n", colour.paint(printable(s.Reason), colours))
@@ -87,6 +83,14 @@ func statusText(s *control.Status, now time.Time, colours bool) string {
 		b.WriteString(poolsTable(s.Pools).plain(colours, 0))
 	}
 	return b.String()
+}
+
+// title is the name of the instance; one that a person started has none.
+func title(s *control.Status) string {
+	if s.Instance == "" {
+		return "rrd"
+	}
+	return printable(s.Instance)
 }
 
 func poolsTable(pools []control.Pool) *table {

@@ -43,8 +43,20 @@ func isTerminal(w any) bool {
 	return ok && f != nil && term.IsTerminal(int(f.Fd()))
 }
 
+// printError keeps the lines and tabs of an error text, which may hold what a
+// worker wrote. A carriage return is harmless at the start of a line, where
+// RoadRunner has one.
 func printError(w io.Writer, text string) {
-	fmt.Fprintln(w, alarm.paint(text, colours(w)))
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		cells := strings.Split(strings.TrimPrefix(line, "\r"), "\t")
+		for j := range cells {
+			cells[j] = printable(cells[j])
+		}
+		start := line[:len(line)-len(strings.TrimPrefix(line, "\r"))]
+		lines[i] = start + strings.Join(cells, "\t")
+	}
+	fmt.Fprintln(w, alarm.paint(strings.Join(lines, "\n"), colours(w)))
 }
 
 // printable replaces control characters: a path or an error text of an

@@ -62,6 +62,9 @@ func (t *table) plain(colours bool, limit int) string {
 	w := t.widths(2*(len(t.columns)-1), limit)
 	var b strings.Builder
 	line := func(row []cell) {
+		for len(row) > 1 && row[len(row)-1].text == "" {
+			row = row[:len(row)-1] // no trailing spaces
+		}
 		for i, c := range row {
 			text, pad := fit(c.text, w[i])
 			last := i == len(row)-1
@@ -89,12 +92,12 @@ func (t *table) plain(colours bool, limit int) string {
 	return b.String()
 }
 
-// boxWidth is the limit of RoadRunner's tables.
+// boxWidth is the usual limit of RoadRunner's tables.
 const boxWidth = 150
 
 // box draws RoadRunner's table: centred titles, cells on the left.
-func (t *table) box(colours bool) string {
-	w := t.widths(3*len(t.columns)+1, boxWidth)
+func (t *table) box(colours bool, limit int) string {
+	w := t.widths(3*len(t.columns)+1, limit)
 	var b strings.Builder
 	rule := func(left, middle, right string) {
 		for i, n := range w {

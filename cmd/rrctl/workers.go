@@ -93,7 +93,7 @@ func workersView(ctx context.Context, client *rpc.Client, pools []string, now ti
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %d/%d working, %d waiting, %s%s   %s\n\n",
-		bold.paint(printable(s.Instance), colours), printable(s.State), working, len(r.Workers), s.Queue,
+		bold.paint(title(&s), colours), printable(s.State), working, len(r.Workers), s.Queue,
 		humanize.Comma(int64(s.HTTPRequests)), plural(s.HTTPRequests, " request"), now.Format(time.TimeOnly))
 	b.WriteString(workersTable(r.Workers, now).plain(colours, width))
 	return b.String(), nil
@@ -101,15 +101,15 @@ func workersView(ctx context.Context, client *rpc.Client, pools []string, now ti
 
 func workersTable(workers []control.Worker, now time.Time) *table {
 	t := &table{columns: []column{{"POOL", false}, {"PID", true}, {"STATE", false}, {"GEN", true}, {"CREATED", false},
-		{"EXECS", true}, {"MEMORY", true}, {"CPU %", true}, {"REQUEST", false}, {"LAST END", false}}}
+		{"EXECS", true}, {"MEMORY", true}, {"CPU %", true}, {"FOR", true}, {"REQUEST", false}, {"LAST END", false}}}
 	for _, w := range workers {
-		request := ""
+		request, age := "", ""
 		if r := w.Request; r != nil {
-			request = strings.TrimSpace(fmt.Sprintf("%s %s", r.Label, r.Detail)) + fmt.Sprintf(" %.1fs", r.Age)
+			request, age = strings.TrimSpace(r.Label+" "+r.Detail), fmt.Sprintf("%.1fs", r.Age)
 		}
 		t.add(cell{w.Pool, plain}, cell{fmt.Sprint(w.PID), plain}, cell{w.State, stateStyle(w.State)}, number(w.Generation),
 			cell{ago(w.Created, now), plain}, number(w.Execs), cell{humanize.Bytes(w.Memory), plain},
-			cell{fmt.Sprintf("%.2f", w.CPUPercent), plain}, cell{request, plain}, cell{w.LastCause, faint})
+			cell{fmt.Sprintf("%.2f", w.CPUPercent), plain}, cell{age, plain}, cell{request, plain}, cell{w.LastCause, faint})
 	}
 	return t
 }

@@ -133,8 +133,22 @@ func sendFile(conn *net.UnixConn, datagram []byte) error {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return fmt.Errorf("cannot seal the memory file for the journal: %w", err)
 	}
-	_, _, err = conn.WriteMsgUnix(nil, unix.UnixRights(fd), nil)
-	return err
+	return passFile(conn, fd)
+}
+
+// passFile goes around WriteMsgUnix, which refuses connected sockets.
+func passFile(conn *net.UnixConn, fd int) error {
+	rawConn, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	rights := unix.UnixRights(fd)
+	var sendErr error
+	err = rawConn.Write(func(socket uintptr) bool {
+		sendErr = unix.Sendmsg(int(socket), nil, rights, nil, unix.MSG_NOSIGNAL)
+		return !errors.Is(sendErr, unix.EAGAIN)
+	})
+	return errors.Join(err, sendErr)
 }
 
 func (s *journalSocket) Close() error {

@@ -1,8 +1,8 @@
 <?php
 // Answers the pid request, then writes 3 MiB before it reads the job: more than
 // a pipe holds.
-fread(STDIN, 12);
-fread(STDIN, 8192);
+$head = fread(STDIN, 12);
+fread(STDIN, unpack('Vlength', $head, 2)['length']);
 $payload = '{"pid":' . getmypid() . '}';
 $head = pack('CCV', 0x13, 0x01, strlen($payload));
 fwrite(STDOUT, $head . pack('V', crc32($head)) . "\0\0" . $payload);

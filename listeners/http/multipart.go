@@ -44,10 +44,7 @@ func (m *multipartForm) parse(body io.Reader, params map[string]string, rules *u
 	memory := int64(maxFieldMemory)
 	for parts := 0; ; parts++ {
 		part, err := reader.NextPart()
-		if err == io.EOF {
-			if parts == 0 {
-				return io.ErrUnexpectedEOF // a body without a single boundary
-			}
+		if err == io.EOF { // the closing boundary; a body that just ends gives a wrapped EOF
 			return nil
 		}
 		if err != nil {

@@ -59,7 +59,7 @@ func reason(err error, kind bodyKind) string {
 		return "too many form fields"
 	case errors.Is(err, errNoBoundary):
 		return "Content-Type has no usable multipart boundary"
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return "body ended too early"
 	case kind == rawBody:
 		return "malformed body"

@@ -10,6 +10,8 @@ use RR\Http\HttpWorker;
 use RR\Http\Request;
 use RR\Http\Response;
 use RR\Http\StreamStopped;
+use RR\Log;
+use RR\Rpc\Client;
 
 $http = new HttpWorker();
 $started = time();
@@ -74,6 +76,11 @@ $http->run(function (Request $request) use ($http, $started, &$leaked): Response
                 mib(memory_get_usage(true)),
             ));
 
+        case '/log':
+            (new Log())->warning('stock is low', ['article' => 'A-17', 'left' => 3]);
+
+            return Response::text("look into the log: a record with fields, sent by RPC\n");
+
         case '/echo':
             echo "this line is printed by echo: it belongs into the log\n";
 
@@ -104,11 +111,9 @@ function index(HttpWorker $http, int $started): string
     foreach ([
         'Process' => getmypid(),
         'Requests served by this process' => $http->served() + 1,
-        'Generation' => getenv('RR_GENERATION') ?: 'not announced',
         'Running for' => time() - $started . ' s',
         'Memory (peak)' => mib(memory_get_usage(true)) . ' (' . mib(memory_get_peak_usage(true)) . ')',
         'PHP' => PHP_VERSION . (function_exists('opcache_get_status') && @opcache_get_status(false) ? ' with opcache' : ''),
-        'Server' => 'rrd ' . (getenv('RR_VERSION') ?: ''),
     ] as $name => $value) {
         $rows .= '<tr><th>' . h($name) . '</th><td>' . h((string) $value) . '</td></tr>';
     }
@@ -120,6 +125,7 @@ function index(HttpWorker $http, int $started): string
         '/upload' => 'a form with files',
         '/slow?ms=1500' => 'a request that takes its time',
         '/echo' => 'echo does not damage the channel, it goes to the log',
+        '/log' => 'a log record with fields, over RPC',
         '/error' => 'an exception: 500, the worker survives',
         '/crash' => 'the process exits in the middle of the request',
         '/leak' => '8 MiB that this process never gives back',
@@ -127,8 +133,29 @@ function index(HttpWorker $http, int $started): string
         $links .= '<li><a href="' . h($path) . '">' . h($path) . '</a> <span>' . h($what) . '</span></li>';
     }
 
-    return "<table>$rows</table><p>Reload the page: another worker may answer.</p><ul>$links</ul>"
+    return "<table>$rows</table>" . workers() . "<h2>Try</h2><ul>$links</ul>"
         . '<p>Next: <code>rrctl workers</code>, <code>rrctl top</code>, <code>rrctl reload</code>.</p>';
+}
+
+/** All workers, as the server sees them. */
+function workers(): string
+{
+    static $rpc = null;
+    $rpc ??= new Client(timeout: 1.0);
+    try {
+        $workers = $rpc->call('rrd.Workers', new stdClass())['workers'];
+    } catch (RuntimeException) {
+        return '';
+    }
+    $rows = '';
+    foreach ($workers as $worker) {
+        $me = $worker['pid'] === getmypid();
+        $rows .= ($me ? '<tr class="me">' : '<tr>') . '<td>' . h($worker['pool']) . '</td><td>' . $worker['pid'] . ($me ? ' (answers now)' : '') . '</td><td>'
+            . h($worker['state']) . '</td><td>' . $worker['generation'] . '</td><td>' . $worker['execs'] . '</td><td>' . mib($worker['memory']) . '</td></tr>';
+    }
+
+    return '<h2>All workers</h2><table><tr><th>Pool</th><th>Process</th><th>State</th><th>Generation</th><th>Requests</th><th>Memory</th></tr>' . $rows
+        . '</table><p>Reload the page: another worker may answer.</p>';
 }
 
 function form(): string
@@ -170,6 +197,8 @@ function page(string $title, string $content, int $status = 200): Response
         :root { color-scheme: light dark; }
         body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem auto; padding: 0 1rem; }
         h1 { font-size: 1.6rem; border-bottom: 3px solid #4f7cac; padding-bottom: .4rem; }
+        h2 { font-size: 1.1rem; margin-top: 2rem; }
+        .me { background: #4f7cac22; }
         h1 a { color: inherit; text-decoration: none; }
         table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
         th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #8884; font-variant-numeric: tabular-nums; }

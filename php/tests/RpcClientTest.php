@@ -74,7 +74,7 @@ final class RpcClientTest extends TestCase
             self::assertSame("\x00\xFF{", $client->call('test.Echo', "\x00\xFF{", $codec));
             self::assertSame((string) $codec, $client->call('test.Flags', '', $codec));
         }
-        self::assertSame('', (new Client($this->address, Frame::RAW))->call('test.Echo', ''));
+        self::assertSame('', $client->call('test.Echo', '', Frame::RAW));
         foreach ([[['a'], Frame::RAW], ['', Frame::GOB]] as [$argument, $codec]) {
             try {
                 $client->call('test.Echo', $argument, $codec);

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // better says, for every recording of a mistake of RoadRunner (upstream_bug),
@@ -110,8 +111,8 @@ var better = map[string]func(*goldenCase){
 	},
 
 	// Overload is 503 with advice when to come back.
-	"http-queue-full":     overloaded,
-	"http-no-free-worker": overloaded,
+	"http-queue-full":     queueFull,
+	"http-no-free-worker": func(c *goldenCase) { c.response(0).check = overloaded },
 
 	"http-cors-preflight-list-space": func(c *goldenCase) {
 		c.response(0).check = all(status(200), response(func(r *httpResponse) error {
@@ -371,13 +372,75 @@ func anyWorkerNext(c *goldenCase) {
 	c.frame(1).anyWorker = true
 }
 
-func overloaded(c *goldenCase) {
-	c.response(0).check = all(status(503), response(func(r *httpResponse) error {
-		if len(header(r.Headers, "Retry-After")) != 1 {
-			return errors.New("no Retry-After")
+// overloaded: no worker had time for the request.
+var overloaded = all(status(503), response(func(r *httpResponse) error {
+	if len(header(r.Headers, "Retry-After")) != 1 {
+		return errors.New("no Retry-After")
+	}
+	return nil
+}))
+
+// queueFull: while the only worker is busy, of three further requests at least
+// two are refused at once. RoadRunner counts the one at the worker too and
+// refuses all; with max_queue_size 1 one may wait here, and is served then.
+func queueFull(c *goldenCase) {
+	const more = 3
+	serve := c.Steps[len(c.Steps)-2:] // the worker's answer to c1, and c1's response
+	c.Steps = append(c.Steps[:2:2], &step{Do: "overload", call: func(r *replay) error {
+		type result struct {
+			got *httpResponse
+			err error
 		}
-		return nil
-	}))
+		answered := make(chan result, more)
+		for i := range more {
+			w, err := r.conn(&step{Conn: fmt.Sprint("more", i)})
+			if err != nil {
+				return err
+			}
+			if err := w.send([]byte("GET /2 HTTP/1.1\r\nHost: example.test\r\n\r\n"), r.limit); err != nil {
+				return err
+			}
+			go func() {
+				got, err := w.response("GET", r.limit)
+				answered <- result{got, err}
+			}()
+		}
+		late := time.After(r.limit / 4)
+		for range more - 1 {
+			select {
+			case a := <-answered:
+				if a.err != nil {
+					return a.err
+				}
+				if err := overloaded(a.got); err != nil {
+					return err
+				}
+			case <-late:
+				return errors.New("the queue is full, but requests are not refused at once")
+			}
+		}
+		for _, st := range serve {
+			if err := r.step(st); err != nil {
+				return err
+			}
+		}
+		select {
+		case a := <-answered: // refused as well
+			return errors.Join(a.err, overloaded(a.got))
+		case <-r.hasFrame("w1"):
+		}
+		if err := r.step(&step{Do: "frame", Worker: "w1"}); err != nil {
+			return err
+		}
+		if err := r.step(serve[0]); err != nil {
+			return err
+		}
+		a := <-answered
+		if a.err != nil {
+			return a.err
+		}
+		return status(200)(a.got)
+	}})
 }
 
 func remoteAddr(addresses ...any) func(*goldenCase) {

@@ -63,6 +63,8 @@ type step struct {
 	// check replaces Expect where rrd shall do better than the recording. It
 	// gets what the step saw: *httpResponse, *jobFrame, *rpcAnswer, *cliResult.
 	check func(got any) error
+	// call is done instead of the step.
+	call func(*replay) error
 	// with goes out in one write with this answer, after it.
 	with *step
 	// anyWorker: a frame may come to another process than its label's.

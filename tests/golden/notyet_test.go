@@ -92,15 +92,14 @@ func hasStepTo(c *goldenCase, to string) bool {
 	return slices.ContainsFunc(c.Steps, func(s *step) bool { return s.To == to })
 }
 
-// write replaces the list by the ids of these cases.
+// writeNotYet replaces the list by the ids of these cases.
 func writeNotYet(cases []*goldenCase) error {
 	byReason := map[string][]string{}
 	for _, c := range cases {
 		byReason[reason(c)] = append(byReason[reason(c)], c.ID)
 	}
-	if ids := byReason[""]; len(ids) > 0 {
-		return fmt.Errorf("these must pass and do not go on the list: %s", strings.Join(ids, " "))
-	}
+	mustPass := byReason[""]
+	delete(byReason, "")
 	var b strings.Builder
 	b.WriteString("# Recorded cases that this version does not serve yet, by what they need.\n" +
 		"# The list only shrinks: a case on it that passes fails the test.\n" +
@@ -111,5 +110,11 @@ func writeNotYet(cases []*goldenCase) error {
 			b.WriteString(id + "\n")
 		}
 	}
-	return os.WriteFile(notYetFile, []byte(b.String()), 0o644)
+	if err := os.WriteFile(notYetFile, []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	if len(mustPass) > 0 {
+		return fmt.Errorf("these must pass and do not go on the list: %s", strings.Join(mustPass, " "))
+	}
+	return nil
 }

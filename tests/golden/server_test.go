@@ -333,16 +333,13 @@ func (s *server) leftover() error {
 func (s *server) close(failed bool) error {
 	var errs []error
 	if s.cmd != nil {
+		s.update(s.obey)
 		if failed {
 			_ = s.cmd.Process.Kill()
 		} else {
 			_ = s.cmd.Process.Signal(syscall.SIGTERM)
 		}
-		limit := 2 * stepLimit
-		if s.handshake == "ignore-stop" {
-			limit += stepLimit
-		}
-		if !s.await(limit, func() bool { return s.exited }) {
+		if !s.await(2*stepLimit, func() bool { return s.exited }) {
 			errs = append(errs, errors.New("the server does not stop"))
 			_ = s.cmd.Process.Kill()
 			s.await(stepLimit, func() bool { return s.exited })
@@ -362,6 +359,17 @@ func (s *server) close(failed bool) error {
 	}
 	s.wg.Wait()
 	return errors.Join(append(errs, os.RemoveAll(s.tmp))...)
+}
+
+// obey makes workers stop as they are told, whatever the case wanted of them: it
+// is over. s.mu is held.
+func (s *server) obey() {
+	s.handshake = ""
+	for _, w := range s.workers {
+		if w.stop != nil && !w.dead {
+			_ = w.exit(0)
+		}
+	}
 }
 
 // processesLeft finds processes of this server by its variable in their

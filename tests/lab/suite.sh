@@ -13,7 +13,7 @@ prop() { systemctl show -P "$1" rr@app.service; }
 release() { ln -sfn "releases/$1" /srv/app/current.new && mv -T /srv/app/current.new /srv/app/current; }
 # load starts constant load, unload ends it and prints what it saw
 load() { ./hammer "http://127.0.0.1:8080${1:-/}" 4 >/tmp/hammer 2>&1 & hammer=$!; }
-unload() { kill -TERM $hammer; wait $hammer; cat /tmp/hammer | tr '\n' ' '; }
+unload() { kill -TERM $hammer; while kill -0 $hammer 2>/dev/null; do sleep .05; done; tr '\n' ' ' </tmp/hammer; }
 
 U=rr@app.service
 echo "systemd $(systemctl --version | head -1), $(php -r 'echo PHP_VERSION;'), kernel $(uname -r)"
@@ -21,7 +21,7 @@ echo "systemd $(systemctl --version | head -1), $(php -r 'echo PHP_VERSION;'), k
 # --- install
 out=$(dpkg -i deb/*.deb 2>&1) && ok install || bad install "$out"
 want user '^rr:' "$(getent passwd rr)"
-out=$(systemd-analyze verify /lib/systemd/system/rr@.service /lib/systemd/system/rr-http@.socket 2>&1)
+out=$(systemd-analyze verify --man=no /lib/systemd/system/rr@.service /lib/systemd/system/rr-http@.socket 2>&1)
 want units-verify '^$' "$out"
 mkdir -p /srv/app && cp -r app/releases /srv/app/ && release 1
 install -m 640 -g rr app/app.yaml /etc/rr/app.yaml
@@ -84,13 +84,13 @@ until_true 30 sh -c "[ \$(systemctl show -P MainPID $U) != $p ] && [ \$(systemct
 until_true 30 sh -c "curl -sSf -m 5 http://127.0.0.1:8080/"
 want killed-daemon-refuses-none 'refused=0' "$(unload)"
 want killed-daemon-is-back '^active$' "$(systemctl is-active $U)"
-want killed-daemon-leaves-no-worker '^2$' "$(pgrep -fc 'php worker.php')"
+want killed-daemon-leaves-no-worker '^2$' "$(pgrep -fc '^php worker.php')"
 
 # --- a worker is killed: replaced, and the cause is in the log
 w=$(get /pid); kill -9 "$w"
 until_true 10 sh -c "journalctl -u $U RR_WORKER=$w -o json --no-pager | grep -q RR_CAUSE"
 want killed-worker-cause 'signal|killed' "$(journalctl -u $U RR_WORKER="$w" -o json --no-pager | grep -o '"RR_CAUSE":"[^"]*"' | head -1)"
-until_true 10 sh -c "[ \$(pgrep -fc 'php worker.php') = 2 ]" && ok killed-worker-replaced || bad killed-worker-replaced "$(pgrep -fa php)"
+until_true 10 sh -c "[ \$(pgrep -fc '^php worker.php') = 2 ]" && ok killed-worker-replaced || bad killed-worker-replaced "$(pgrep -fa php)"
 want after-killed-worker '^release [12]$' "$(get /)"
 
 # --- upgrade of the package under load
@@ -122,7 +122,7 @@ cp /tmp/good.yaml /etc/rr/app.yaml
 systemctl start $U && ok good-config-again || bad good-config-again "does not start"
 
 # --- removal leaves nothing but configuration
-dpkg -r php-rrd rrd >/tmp/remove 2>&1 && ok remove || bad remove "$(cat /tmp/remove)"
+dpkg -r rrd-php rrd >/tmp/remove 2>&1 && ok remove || bad remove "$(cat /tmp/remove)"
 want removed-stops-instances '^$' "$(pgrep -fa 'rrd|worker.php' | grep -v pgrep)"
 want removed-files '^/etc/rr' "$(dpkg -L rrd 2>/dev/null | while read -r f; do [ -f "$f" ] && echo "$f"; done | tr '\n' ' ')/etc/rr"
 left=$(find /usr/bin/rrd /usr/bin/rrctl /usr/bin/rr /lib/systemd/system /usr/lib/systemd/system -name 'rr*' 2>/dev/null)

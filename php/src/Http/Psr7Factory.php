@@ -60,7 +60,12 @@ final class Psr7Factory
     {
         $body = $from->body();
         $form = $from->isForm();
-        $stream = $body === '' || $form ? null : $this->streams->createStream($body);
+        $stream = null;
+        if ($body !== '' && !$form) {
+            $stream = $this->streams->createStream($body);
+            // Some leave it at its end, which getContents() would show.
+            $stream->rewind();
+        }
         if ($this->requestClass !== null) {
             $request = new $this->requestClass($from->method(), self::uri($from), $from->headers(), $stream, $from->protocolVersion(), $from->server());
         } else {
@@ -72,7 +77,6 @@ final class Psr7Factory
                 $request = $request->withProtocolVersion($version);
             }
             if ($stream !== null) {
-                $stream->rewind();
                 $request = $request->withBody($stream);
             }
         }

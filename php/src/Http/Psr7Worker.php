@@ -89,7 +89,8 @@ final class Psr7Worker
         $this->http->respond(new Response(
             $response->getStatusCode(),
             $response->getHeaders(),
-            $size !== null && $size <= self::WHOLE || !$body->isReadable() ? (string) $body : self::chunks($body),
+            // A pipe or socket says size 0.
+            $size !== null && $size <= self::WHOLE && $body->isSeekable() || !$body->isReadable() ? (string) $body : self::chunks($body),
         ));
     }
 

@@ -48,13 +48,11 @@ final class Request
     public function path(): string
     {
         $uri = $this->uri();
-        $host = strpos($uri, '://');
-        $start = strpos($uri, '/', $host === false ? 0 : $host + 3);
-        if ($start === false) {
-            return '/';
-        }
+        $authority = strpos($uri, '//');
+        $start = $authority === false ? 0 : $authority + 2 + strcspn($uri, '/?#', $authority + 2);
+        $path = substr($uri, $start, strcspn($uri, '?#', $start));
 
-        return substr($uri, $start, strcspn($uri, '?#', $start));
+        return $path === '' ? '/' : $path;
     }
 
     /** The query string without "?". */

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rr-systemd/rrd/services/control"
+	"github.com/rr-systemd/rrd/services/informer"
+	"github.com/rr-systemd/rrd/services/resetter"
+	"github.com/rr-systemd/rrd/services/rpc"
+	"github.com/rr-systemd/rrd/services/rpc/rpctest"
+)
+
+var moment = time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+
+// fakeDaemon has an http pool, jobs pipelines and a service process.
+type fakeDaemon struct {
+	state  atomic.Value // string
+	reload error
+	failed string // pool that keeps its old generation
+	stop   chan control.StopRequest
+}
+
+func (*fakeDaemon) Plugins() []string { return []string{"service", "jobs", "http", "empty"} }
+
+func (*fakeDaemon) Workers(plugin string) []*informer.Worker {
+	created := moment.Add(-3 * time.Minute).UnixNano()
+	switch plugin {
+	case "http":
+		return []*informer.Worker{
+			{Pid: 102, Status: 2, NumExecs: 1234, Created: created, MemoryUsage: 45e6, CPUPercent: 12.345, StatusStr: "working"},
+			{Pid: 101, Status: 1, NumExecs: 0, Created: created, MemoryUsage: 9e6, CPUPercent: 0, StatusStr: "ready"},
+		}
+	case "jobs":
+		return []*informer.Worker{{Pid: 7, Status: 1, Created: created, MemoryUsage: 30e6, StatusStr: "ready"}}
+	case "service":
+		return []*informer.Worker{{Pid: 9, Status: 1, Created: created, MemoryUsage: 1e6, CPUPercent: 1, Command: "/usr/bin/php daemon.php " + strings.Repeat("--flag ", 30)}}
+	case "panics":
+		panic("worker list")
+	}
+	return nil
+}
+
+func (*fakeDaemon) Jobs(_ context.Context, plugin string) []*informer.Job {
+	if plugin != "jobs" {
+		return nil
+	}
+	return []*informer.Job{
+		{Pipeline: "p2", Driver: "memory", Queue: "p2"},
+		{Pipeline: "p1", Driver: "memory", Queue: "p1", Active: 1, Delayed: 2, Reserved: 3, Ready: true},
+	}
+}
+
+func (*fakeDaemon) AddWorker(context.Context, string) error    { return nil }
+func (*fakeDaemon) RemoveWorker(context.Context, string) error { return nil }
+
+func (*fakeDaemon) Reset(_ context.Context, plugin string) error {
+	if plugin == "jobs" {
+		return errors.New("worker exited with code 255")
+	}
+	return nil
+}
+
+func (d *fakeDaemon) Status() control.Status {
+	s := sampleStatus()
+	if state, _ := d.state.Load().(string); state != "" {
+		s.State = state
+	}
+	return s
+}
+
+func (d *fakeDaemon) Reload(context.Context) (*control.ReloadResult, error) {
+	r := sampleReload()
+	if d.failed == "" {
+		r.Pools = r.Pools[:1]
+	}
+	return r, d.reload
+}
+
+func (d *fakeDaemon) Stop(r control.StopRequest) error {
+	d.stop <- r
+	return nil
+}
+
+// controlled is the daemon as services/control sees it.
+type controlled struct{ *fakeDaemon }
+
+func (controlled) Workers() []control.Worker { return sampleWorkers() }
+
+func (d *fakeDaemon) register(s *rpc.Server) {
+	informer.Register(s, d, d)
+	resetter.Register(s, d)
+	control.Register(s, controlled{d}, d)
+}
+
+// serve runs the fake daemon and returns its DSN.
+func (d *fakeDaemon) serve(t *testing.T) string {
+	t.Helper()
+	if d.stop == nil {
+		d.stop = make(chan control.StopRequest, 1)
+	}
+	return rpctest.Serve(t, rpc.Options{}, d.register)
+}
+
+// configFor writes a .rr.yaml that names the RPC address and returns its folder.
+func configFor(t *testing.T, dsn string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := "version: '3'\nserver: {command: php w.php}\nunknown_to_the_client: 1\n"
+	if dsn != "" {
+		text += "rpc: {listen: \"" + dsn + "\"}\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".rr.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func sampleStatus() control.Status {
+	return control.Status{
+		Instance: "app", Version: "0.1.0", PID: 4711, State: "ready",
+		Since: moment.Add(-2 * time.Hour), Started: moment.Add(-26 * time.Hour), Config: "/etc/rr/app.yaml",
+		Listeners: []control.Listener{
+			{Name: "http", Network: "tcp", Address: "[::]:8080", Inherited: true},
+			{Name: "rpc", Network: "unix", Address: "/run/rr/app/rpc.sock"},
+		},
+		Pools: []control.Pool{
+			{Name: "http", Generation: 3, Workers: 4, Ready: 1, Working: 3, Queue: 2, Execs: 1234567},
+			{Name: "jobs", Generation: 1, Workers: 10, Ready: 10},
+		},
+		HTTPRequests: 1234567, Queue: 2,
+	}
+}
+
+func sampleWorkers() []control.Worker {
+	return []control.Worker{
+		{Pool: "http", PID: 101, State: "ready", Generation: 3, Created: moment.Add(-5 * time.Minute), Execs: 42, Memory: 45e6, CPUPercent: 3.5},
+		{Pool: "http", PID: 10200, State: "working", Generation: 3, Created: moment.Add(-time.Hour), Execs: 12345, Memory: 9e6, CPUPercent: 99.99,
+			Request:   &control.Request{ID: "r1", Label: "GET", Detail: "/users/5?q=\x1b[31mred\n" + strings.Repeat("x", 40), Age: 1.26},
+			LastCause: "max_jobs"},
+	}
+}
+
+func sampleReload() *control.ReloadResult {
+	return &control.ReloadResult{
+		Pools: []control.PoolReload{
+			{Name: "http", Generation: 4, Workers: 1},
+			{Name: "jobs", Generation: 1, Workers: 10, Error: "worker exited with code 255\nPHP Parse error: \x1b]0;syntax error\n"},
+		},
+		NeedsRestart: []string{"http.address", "rpc.listen"},
+	}
+}

@@ -1,0 +1,175 @@
+// Package packaging_test builds the packages and looks into them.
+package packaging_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// run returns the standard output of a command, and fails the test with all of
+// its output.
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", name, args, err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestPackages builds everything once. The first run on a machine builds nfpm,
+// which takes a minute; it stays in the user's cache folder.
+func TestPackages(t *testing.T) {
+	dist := t.TempDir()
+	build := exec.Command("./build")
+	build.Env = append(os.Environ(), "DIST="+dist, "VERSION=0.1.0", "RELEASE=1", "FORMATS=deb rpm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("packaging/build: %v\n%s", err, out)
+	}
+	one := func(pattern string) string {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(dist, pattern))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%d files %s, 1 expected", len(found), pattern)
+		}
+		return found[0]
+	}
+	rrd, php := one("rrd_0.1.0-1_*.deb"), one("php-rr_0.1.0-1_all.deb")
+	one("rrd-0.1.0-1.*.rpm")
+	one("php-rr-0.1.0-1.noarch.rpm")
+
+	t.Run("lintian", func(t *testing.T) {
+		// --no-cfg and --profile: the same verdict on every machine.
+		out, err := exec.Command("lintian", "--no-cfg", "--profile", "debian", "--allow-root", "--fail-on", "error,warning", rrd, php).CombinedOutput()
+		if err != nil {
+			t.Errorf("lintian: %v\n%s", err, out)
+		}
+	})
+
+	t.Run("content", func(t *testing.T) {
+		list := run(t, "dpkg-deb", "-c", rrd)
+		for _, want := range []string{
+			`-rwxr-xr-x root/root .* \./usr/bin/rrd`,
+			`-rwxr-xr-x root/root .* \./usr/bin/rrctl`,
+			`\./usr/bin/rr -> rrctl`,
+			`drwxr-xr-x root/root .* \./etc/rr/`,
+			`-rw-r--r-- .* \./usr/lib/systemd/system/rr@\.service`,
+			`-rw-r--r-- .* \./usr/lib/systemd/system/rr-rpc@\.socket`,
+			`\./usr/lib/sysusers\.d/rrd\.conf`,
+			`\./usr/lib/tmpfiles\.d/rrd\.conf`,
+			`\./usr/share/rrd/app\.yaml`,
+			`\./usr/share/man/man1/rrctl\.1\.gz`,
+			`\./usr/share/man/man1/rr\.1\.gz -> rrctl\.1\.gz`,
+			`\./usr/share/man/man5/rr\.yaml\.5\.gz`,
+			`\./usr/share/man/man8/rrd\.8\.gz`,
+			`\./usr/share/man/man8/rr@\.service\.8\.gz`,
+			`\./usr/share/bash-completion/completions/rrctl`,
+			`\./usr/share/zsh/vendor-completions/_rrctl`,
+			`\./usr/share/fish/vendor_completions\.d/rrctl\.fish`,
+			`\./usr/share/doc/rrd/third-party\.txt\.gz`,
+		} {
+			if !regexp.MustCompile(`(?m)` + want + `$`).MatchString(list) {
+				t.Errorf("%s is not in the package", want)
+			}
+		}
+		units, err := filepath.Glob("../systemd/rr*@.*")
+		if err != nil || len(units) != 9 {
+			t.Errorf("%d units in the tree: %v", len(units), err)
+		}
+		for _, unit := range units {
+			if !strings.Contains(list, "./usr/lib/systemd/system/"+filepath.Base(unit)+"\n") {
+				t.Errorf("%s is not in the package", unit)
+			}
+		}
+		// Only configuration may lie in /etc, and no package ships an instance.
+		for line := range strings.Lines(list) {
+			if _, path, ok := strings.Cut(strings.TrimSpace(line), " ./etc/"); ok && path != "" && path != "rr/" {
+				t.Errorf("/etc/%s is in the package", path)
+			}
+		}
+	})
+
+	t.Run("programs", func(t *testing.T) {
+		dir := t.TempDir()
+		run(t, "dpkg-deb", "-x", rrd, dir)
+		for _, name := range []string{"rrd", "rr"} {
+			if out := run(t, filepath.Join(dir, "usr/bin", name), "--version"); !strings.Contains(out, "0.1.0") {
+				t.Errorf("%s --version: %s", name, out)
+			}
+		}
+		if out := run(t, filepath.Join(dir, "usr/bin/rrctl"), "version"); !strings.Contains(out, "0.1.0") {
+			t.Errorf("rrctl version: %s", out)
+		}
+		run(t, filepath.Join(dir, "usr/bin/rrd"), "--check", "--config", filepath.Join(dir, "usr/share/rrd/app.yaml"))
+	})
+
+	t.Run("php", func(t *testing.T) {
+		dir := t.TempDir()
+		run(t, "dpkg-deb", "-x", php, dir)
+		root := filepath.Join(dir, "usr/share/php/RR")
+		out := run(t, "php", "-r", fmt.Sprintf(`require '%s/autoload.php'; echo class_exists('RR\Worker') ? (new ReflectionClass('RR\Worker'))->getFileName() : '';`, root))
+		if out != filepath.Join(root, "Worker.php") {
+			t.Errorf("RR\\Worker is in %q", out)
+		}
+		example := read(t, filepath.Join(dir, "usr/share/doc/php-rr/examples/worker.php"))
+		if !strings.Contains(example, "'/usr/share/php/RR/autoload.php'") || strings.Contains(example, "../autoload.php") {
+			t.Error("the example does not require the installed autoloader")
+		}
+	})
+}
+
+func TestScripts(t *testing.T) {
+	for _, pattern := range []string{"deb/*", "rpm/*", "build"} {
+		scripts, err := filepath.Glob(pattern)
+		if err != nil || len(scripts) == 0 {
+			t.Errorf("no scripts %s: %v", pattern, err)
+		}
+		for _, script := range scripts {
+			run(t, "sh", "-n", script)
+		}
+	}
+	// An upgrade stops nothing: only a removal may.
+	for script, guard := range map[string]string{"deb/prerm": `[ "$1" = remove ]`, "rpm/preun": `[ "$1" -eq 0 ]`} {
+		if text := read(t, script); strings.Index(text, guard) < 0 || strings.Index(text, guard) > strings.Index(text, " stop ") {
+			t.Errorf("%s stops instances outside of %s", script, guard)
+		}
+	}
+}
+
+// The changelogs, packaging/build and the Makefile speak of one version.
+func TestVersion(t *testing.T) {
+	entry := regexp.MustCompile(`^[\w-]+ \(([^-)]+)-\d+\) `)
+	first := func(name string) string {
+		m := entry.FindStringSubmatch(read(t, name))
+		if m == nil {
+			t.Fatalf("%s does not begin with an entry", name)
+		}
+		return m[1]
+	}
+	version := first("changelog")
+	if other := first("changelog-php"); other != version {
+		t.Errorf("changelog has %s, changelog-php %s", version, other)
+	}
+	if !strings.Contains(read(t, "build"), "VERSION=${VERSION:-"+version+"}") {
+		t.Errorf("packaging/build does not default to %s", version)
+	}
+	if !regexp.MustCompile(`(?m)^VERSION \?= ` + regexp.QuoteMeta(version) + `$`).MatchString(read(t, "../Makefile")) {
+		t.Errorf("the Makefile does not default to %s", version)
+	}
+}

@@ -1,0 +1,44 @@
+<?php
+
+// Used by Psr7WorkerTest: argument 1 is the folder of the PSR-7 implementation
+// below /usr/share/php, argument 2 "psr15" for a handler object.
+
+declare(strict_types=1);
+
+namespace Psr\Http\Server {
+    interface RequestHandlerInterface
+    {
+        public function handle(\Psr\Http\Message\ServerRequestInterface $request): \Psr\Http\Message\ResponseInterface;
+    }
+}
+
+namespace {
+    use Psr\Http\Message\ResponseInterface;
+    use Psr\Http\Message\ServerRequestInterface;
+    use Psr\Http\Server\RequestHandlerInterface;
+
+    require __DIR__ . '/../../autoload.php';
+    require '/usr/share/php/' . getenv('PSR7') . '/autoload.php';
+
+    $response = 'Nyholm/Psr7' === getenv('PSR7') ? Nyholm\Psr7\Response::class : GuzzleHttp\Psr7\Response::class;
+    $handler = new class ($response) implements RequestHandlerInterface {
+        public function __construct(private readonly string $response)
+        {
+        }
+
+        public function handle(ServerRequestInterface $request): ResponseInterface
+        {
+            return match ($request->getUri()->getPath()) {
+                '/class' => new $this->response(200, [], $request::class),
+                '/cookies' => (new $this->response(404))->withAddedHeader('Set-Cookie', 'a=1')->withAddedHeader('Set-Cookie', 'b=2'),
+                '/echo' => new $this->response(200, [], $request->getBody()),
+                '/large' => new $this->response(200, ['X-Large' => 'yes'], str_repeat('0123456789abcdef', 1 << 17)),
+                '/pipe' => new $this->response(200, [], popen('printf piped', 'r')),
+                '/upload' => new $this->response(200, [], (string) $request->getUploadedFiles()['f']->getStream()),
+                '/form' => new $this->response(200, [], json_encode($request->getParsedBody())),
+                '/throw' => throw new DomainException('secret reason'),
+            };
+        }
+    };
+    (new RR\Http\Psr7Worker())->run(getenv('PSR15') ? $handler : $handler->handle(...));
+}
