@@ -1,14 +1,10 @@
 package ipc
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc/goridge"
@@ -105,7 +101,7 @@ func (c *Channel) Recv() (*Message, error) {
 // Errors: *SoftError for an ERROR frame (the worker stays in service),
 // ErrWorkerStop, *ProtocolError, io.EOF if the worker closed the channel
 // between frames and io.ErrUnexpectedEOF if within one,
-// os.ErrDeadlineExceeded (RecvInto may be called again, nothing is lost),
+// os.ErrDeadlineExceeded (RecvInto may be called again, no byte is lost),
 // os.ErrClosed. A PING on a frame that is not the first of an answer is
 // answered with PONG.
 func (c *Channel) RecvInto(m *Message) error {
@@ -163,7 +159,7 @@ func (c *Channel) RecvInto(m *Message) error {
 		// this frame came in whole.
 		if err := c.sendStreamBit(goridge.PongBit); err != nil && !errors.Is(err, ErrWorkerGone) {
 			m.Release()
-			return err
+			return c.fail(err)
 		}
 	}
 	return nil

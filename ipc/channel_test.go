@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -192,6 +193,61 @@ func TestBurst(t *testing.T) {
 		}
 		if c.Pending() {
 			t.Error("something is left over")
+		}
+	})
+}
+
+// Frames of all sizes follow each other without a pause, cut into any pieces.
+func TestMixedSizes(t *testing.T) {
+	onAll(t, func(t *testing.T, c *Channel, p *peer) {
+		random := rand.New(rand.NewPCG(1, 2))
+		body := make([]byte, 3<<20)
+		for i := range body {
+			body[i] = byte(i * 7)
+		}
+		sizes := make([]int, 300)
+		for i := range sizes {
+			switch random.IntN(8) {
+			case 0:
+				sizes[i] = random.IntN(len(body))
+			case 1:
+				sizes[i] = readSize - 20 + random.IntN(10)
+			default:
+				sizes[i] = random.IntN(20_000)
+			}
+		}
+		want := slices.Clone(sizes)
+		done := make(chan error, 1)
+		go func() {
+			for rest := []byte(nil); ; {
+				for len(rest) < 100_000 && len(sizes) > 0 {
+					rest = append(rest, goridge.AppendFrame(nil, goridge.CodecProto, goridge.StreamBit, body[:sizes[0]], 0)...)
+					sizes = sizes[1:]
+				}
+				if len(rest) == 0 {
+					done <- nil
+					return
+				}
+				n := min(len(rest), 1+random.IntN(90_000))
+				if _, err := p.w.Write(rest[:n]); err != nil {
+					done <- err
+					return
+				}
+				rest = rest[n:]
+			}
+		}()
+		for i, size := range want {
+			m, err := c.Recv()
+			if err != nil {
+				t.Fatal(i, err)
+			}
+			if !bytes.Equal(m.Body, body[:size]) {
+				t.Fatalf("frame %d of %d bytes differs", i, size)
+			}
+			m.Release()
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
 		}
 	})
 }
@@ -393,13 +449,30 @@ func TestDeadlineResumes(t *testing.T) {
 
 func TestDeadlineOfSend(t *testing.T) {
 	onAll(t, func(t *testing.T, c *Channel, p *peer) {
-		_ = c.SetDeadline(time.Now().Add(20 * time.Millisecond))
-		err := c.Send(&Payload{Body: make([]byte, 32<<20)}) // nobody reads
+		result := make(chan error, 1)
+		go func() { result <- c.Send(&Payload{Body: make([]byte, 32<<20)}) }()
+		if _, err := io.ReadFull(p.r, make([]byte, 100)); err != nil { // a part was written
+			t.Fatal(err)
+		}
+		c.t.interrupt() // what the runtime does when the deadline has come
+		err := <-result
 		wantError(t, err, os.ErrDeadlineExceeded)
-		// A part was written: anything else would be taken for the rest.
-		_ = c.SetDeadline(time.Time{})
+		// Anything else would be taken for the rest of the job.
+		_ = c.t.clearDeadline()
 		if again := c.SendStop(); again != err {
 			t.Errorf("then SendStop says %v", again)
+		}
+	})
+	// Nothing was written: the channel is as good as before.
+	onAll(t, func(t *testing.T, c *Channel, p *peer) {
+		_ = c.SetDeadline(time.Now().Add(-time.Second))
+		wantError(t, c.Send(&Payload{Body: []byte("job")}), os.ErrDeadlineExceeded)
+		_ = c.SetDeadline(time.Time{})
+		if err := c.SendStop(); err != nil {
+			t.Fatal(err)
+		}
+		if f := p.read(t); string(f.Payload) != stopOrder {
+			t.Errorf("the worker got %+v", f)
 		}
 	})
 }

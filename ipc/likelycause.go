@@ -16,8 +16,13 @@ func looksLikeText(b []byte) bool {
 type symptom struct {
 	text string // found anywhere in the output ...
 	head bool   // ... or only at its beginning
-	hint string // the line of the output that has text is appended if it ends in ": "
+	hint string // if it ends in ": ", the line of the output that has text is appended
 }
+
+const (
+	warningHint = "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "
+	cgiHint     = "server.command runs php-cgi, which prints HTTP headers; use the command line version of PHP (php, php8.2)"
+)
 
 // symptoms in the order of what explains more: an error message ends the
 // process and so explains a warning that precedes it.
@@ -28,18 +33,18 @@ var symptoms = []symptom{
 	{text: "Segmentation fault", hint: "PHP crashed: "},
 	{text: "Usage: php", hint: "server.command calls PHP without a script or with an unknown option, and PHP printed its usage"},
 	{text: "Interactive ", head: true, hint: "server.command starts PHP in interactive mode (php -a); give it a script instead"},
-	{text: "X-Powered-By: PHP", hint: "server.command runs php-cgi, which prints HTTP headers; use the command line version of PHP (php, php8.2)"},
-	{text: "Content-type: text/html", hint: "server.command runs php-cgi, which prints HTTP headers; use the command line version of PHP (php, php8.2)"},
+	{text: "X-Powered-By: PHP", hint: cgiHint},
+	{text: "Content-type: text/html", hint: cgiHint},
 	{text: "\xef\xbb\xbf", head: true, hint: "a PHP file begins with a UTF-8 byte order mark, which PHP prints; save it without one"},
 	{text: "#!", head: true, hint: "a file that is included by the worker begins with a #! line, which PHP prints; remove that line: "},
 	{text: "<?", head: true, hint: "PHP source was printed instead of executed: the file has a short open tag (<?) and short_open_tag is off, or server.command does not run PHP: "},
 	{text: "Xdebug: ", hint: "Xdebug printed a message to STDOUT; set display_errors=stderr or xdebug.mode=off: "},
-	{text: "Warning: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
-	{text: "Deprecated: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
-	{text: "Notice: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
-	{text: "Warning</b>: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
-	{text: "Deprecated</b>: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
-	{text: "Notice</b>: ", hint: "PHP printed a warning to STDOUT, which is the channel to the daemon; fix it, or set display_errors=stderr: "},
+	{text: "Warning: ", hint: warningHint},
+	{text: "Deprecated: ", hint: warningHint},
+	{text: "Notice: ", hint: warningHint},
+	{text: "Warning</b>: ", hint: warningHint},
+	{text: "Deprecated</b>: ", hint: warningHint},
+	{text: "Notice</b>: ", hint: warningHint},
 }
 
 // likelyCause explains bytes on STDOUT that are not a frame. started tells

@@ -40,7 +40,7 @@ func newGeneration(number uint64, cfg Config, spec worker.Spec) (*generation, er
 	if spec.Dir != "" {
 		dir, err := filepath.EvalSymlinks(spec.Dir)
 		if err != nil {
-			return nil, fmt.Errorf("cannot resolve the working directory of the workers: %w", err)
+			return nil, fmt.Errorf("cannot resolve the working directory %s of the workers: %w", spec.Dir, err)
 		}
 		spec.Dir = dir
 	}

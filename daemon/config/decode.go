@@ -52,7 +52,9 @@ type decoder struct {
 func (d *decoder) fail(n *node, path, problem, fix string) {
 	e := &Error{Position: n.pos, Key: path, Problem: problem, Fix: fix}
 	if n.kind == scalar {
-		e.Value = n.text()
+		if e.Value = n.text(); isSecret(path) {
+			e.Value = redacted
+		}
 	}
 	d.errs = append(d.errs, e)
 }

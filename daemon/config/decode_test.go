@@ -179,9 +179,20 @@ cannot read FILE: line 2: server.env: bad`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	got = strings.ReplaceAll(tree.Locate(fmt.Errorf("cannot set up: %w", keyed{})).Error(), tree.Files()[0], "FILE")
+	if want := "cannot read FILE: line 4: server.relay: it is odd; change it"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 	if tree.At("server", nil) != nil || tree.Locate(nil) != nil {
 		t.Error("nil became an error")
 	}
+}
+
+type keyed struct{}
+
+func (keyed) Error() string { return "odd" }
+func (keyed) ConfigError() (key, problem, fix string) {
+	return "server.relay", "it is odd", "change it"
 }
 
 func TestErrorChain(t *testing.T) {

@@ -79,7 +79,8 @@ func (t *Tree) Position(path string) Position {
 }
 
 // Locate adds file and line to every [*Error] in err that has a Key but no
-// File, as those of a Validate have.
+// File, as those of a Validate have. An error with a ConfigError method (see
+// At) becomes such an [*Error].
 func (t *Tree) Locate(err error) error {
 	var many Errors
 	if errors.As(err, &many) {
@@ -91,8 +92,18 @@ func (t *Tree) Locate(err error) error {
 	var one *Error
 	if errors.As(err, &one) {
 		t.locate(one)
+		return err
+	}
+	var keyed keyedError
+	if errors.As(err, &keyed) {
+		return t.At("", err)
 	}
 	return err
+}
+
+// keyedError is how packages that do not import this one name a key.
+type keyedError interface {
+	ConfigError() (key, problem, fix string)
 }
 
 func (t *Tree) locate(e *Error) {
@@ -112,9 +123,7 @@ func (t *Tree) At(path string, err error) error {
 		return nil
 	}
 	e := &Error{Key: path, Problem: err.Error(), Err: err}
-	var keyed interface {
-		ConfigError() (key, problem, fix string)
-	}
+	var keyed keyedError
 	if errors.As(err, &keyed) {
 		e.Key, e.Problem, e.Fix = keyed.ConfigError()
 	}

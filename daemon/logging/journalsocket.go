@@ -146,7 +146,7 @@ func passFile(conn *net.UnixConn, fd int) error {
 	var sendErr error
 	err = rawConn.Write(func(socket uintptr) bool {
 		sendErr = unix.Sendmsg(int(socket), nil, rights, nil, unix.MSG_NOSIGNAL)
-		return !errors.Is(sendErr, unix.EAGAIN)
+		return sendErr != unix.EAGAIN && sendErr != unix.EINTR
 	})
 	return errors.Join(err, sendErr)
 }

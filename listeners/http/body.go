@@ -33,11 +33,10 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	if int64(n) > b.left {
 		n, b.left, b.overrun = int(b.left), 0, true
-		b.done()
 		return n, errTooLarge
 	}
 	b.left -= int64(n)
-	if err != nil {
+	if err == io.EOF {
 		b.done()
 	}
 	return n, err
@@ -58,6 +57,7 @@ func (b *bodyReader) renew() {
 }
 
 // done removes the deadline: net/http goes on reading to notice a disconnect.
+// After an error it stays, because net/http reads what is left of the body.
 func (b *bodyReader) done() {
 	if b.rw != nil && !b.until.IsZero() {
 		b.until = time.Time{}
@@ -104,5 +104,4 @@ func growBody(dst []byte, length int64) []byte {
 // that sends before it listens sees the answer instead of a reset.
 func (b *bodyReader) discard(max int64) {
 	_, _ = io.CopyN(io.Discard, b, max)
-	b.done()
 }

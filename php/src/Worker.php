@@ -42,7 +42,7 @@ final class Worker
      * @param Relay|null $relay default: what RR_RELAY says
      * @param bool $protect send echo and PHP's error messages to stderr
      */
-    public function __construct(?Relay $relay = null, bool $protect = true)
+    public function __construct(?Relay $relay = null, private readonly bool $protect = true)
     {
         $this->displayErrors = !in_array(strtolower((string) ini_get('display_errors')), ['', '0', 'off', 'stderr'], true);
         $this->relay = $relay ?? Relay::fromEnv();
@@ -62,6 +62,9 @@ final class Worker
     {
         $this->busy = false;
         $this->stopRequested = false;
+        if ($this->protect && ob_get_level() === 0) {
+            self::buffer();
+        }
         while (!$this->ending && ($frame = $this->receive()) !== null) {
             [$flags, $stream, $context, $body] = $frame;
             if ($stream & (Frame::STOP | Frame::PONG)) {
@@ -254,16 +257,25 @@ final class Worker
 
     /**
      * Echo goes through an output callback to stderr; so header() and
-     * session_start() work as if nothing had been sent. Error messages go to
-     * stderr without the output layer, also when the process dies of them.
+     * session_start() work as if nothing had been sent. The application may
+     * remove the buffer: descriptor 1 is stderr as well (Relay::stdio()).
      */
-    private function protect(): void
+    private static function buffer(): void
     {
         ob_start(static function (string $text): string {
             self::stderr($text);
 
             return '';
         }, 1);
+    }
+
+    /**
+     * Error messages go to stderr without the output layer, also when the
+     * process dies of them.
+     */
+    private function protect(): void
+    {
+        self::buffer();
         ini_set('html_errors', '0');
         // In CLI the log is stderr too: once is enough.
         $logged = ini_get('log_errors') && ini_get('error_log') === '';

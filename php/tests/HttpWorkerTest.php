@@ -257,4 +257,32 @@ final class HttpWorkerTest extends TestCase
         self::assertArrayNotHasKey('HTTPS', $globals['server']);
         self::assertArrayNotHasKey('HTTP_X_FORWARDED_FOR', $globals['server']);
     }
+
+    /** A session belongs to its cookie and to no other request of the process. */
+    public function testSessions(): void
+    {
+        $folder = sys_get_temp_dir() . '/rr-sessions-' . bin2hex(random_bytes(4));
+        mkdir($folder);
+        try {
+            $this->server = new Server('http', [], ['-d', "session.save_path=$folder", '-d', 'session.use_strict_mode=1']);
+            $visit = fn (string $query, array $cookies = []): array => json_decode(
+                $this->get("/php-session?$query", ['rawQuery' => $query, 'cookies' => (object) $cookies])['body'],
+                true,
+            );
+            [$first, $visits] = $visit('close=1');
+            self::assertSame(1, $visits);
+            self::assertSame([$first, 2], $visit('close=1', ['PHPSESSID' => $first]));
+            [$second, $visits] = $visit('close=1');
+            self::assertSame(1, $visits);
+            self::assertNotSame($first, $second);
+            $visit('');
+            self::assertSame([$first, 3], $visit('close=1', ['PHPSESSID' => $first]), 'after a session that was left open');
+            self::assertSame(1, $visit('close=1', ['PHPSESSID' => '../../etc/passwd'])[1]);
+            self::assertSame(1, $visit('close=1', ['PHPSESSID' => 'made-up-by-the-client'])[1]);
+            self::assertSame('', $this->server->stderr());
+        } finally {
+            array_map('unlink', glob("$folder/*"));
+            rmdir($folder);
+        }
+    }
 }

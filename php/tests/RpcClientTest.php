@@ -21,6 +21,9 @@ final class RpcClientTest extends TestCase
     /** @var resource */
     private $stderr;
 
+    /** The server prints a line when it listens and after it closed a connection. @var resource */
+    private $stdout;
+
     private string $address;
 
     protected function setUp(): void
@@ -38,6 +41,7 @@ final class RpcClientTest extends TestCase
         $this->stderr = tmpfile();
         $this->process = proc_open([\PHP_BINARY, __DIR__ . '/workers/rpc.php', $address], [1 => ['pipe', 'w'], 2 => $this->stderr], $pipes);
         $this->address = strtok($address, ':') . '://' . trim((string) fgets($pipes[1]));
+        $this->stdout = $pipes[1];
     }
 
     private function kill(): void
@@ -151,6 +155,7 @@ final class RpcClientTest extends TestCase
     {
         $client = new Client($this->address);
         self::assertTrue($client->call('test.CloseAfter'));
+        self::assertSame("closed\n", fgets($this->stdout));
         self::assertSame(2, $client->call('test.Connection'));
         $this->kill();
         try {

@@ -147,6 +147,10 @@ final class WorkerTest extends TestCase
         $server = new Server('plain');
         $server->job('{}', 'header');
         self::assertSame('[false,null]', $server->frame()['body']);
+        $server->job('{}', 'unbuffer');
+        $server->frame();
+        $server->job('{}', 'level');
+        self::assertSame('1', $server->frame()['body'], 'a buffer that was removed comes back');
     }
 
     /** @return array<string, array{string, string, int}> */

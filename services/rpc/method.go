@@ -21,11 +21,12 @@ type Method struct {
 // method is a registered function behind its codecs.
 type method struct {
 	Method
-	// call decodes the argument, which it does not keep, runs the function
-	// and appends the encoded result to out. Decoding is a step of its own,
-	// so that the caller can give the argument's memory back early.
+	// decode is a step of its own, so that the argument's memory can be given
+	// back before the function runs, which may take long. The decoded argument
+	// does not refer to data.
 	decode func(flags byte, data []byte) (arg any, err error)
-	run    func(ctx context.Context, flags byte, arg any, out []byte) ([]byte, error)
+	// run calls the function and appends the encoded result to out.
+	run func(ctx context.Context, flags byte, arg any, out []byte) ([]byte, error)
 }
 
 // Register adds a method to the table: fn gets a new argument and a new, zero

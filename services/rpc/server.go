@@ -63,7 +63,7 @@ func (s *state) to(next state) bool {
 	return true
 }
 
-// New returns a server without methods. It panics on no input.
+// New returns a server without methods.
 func New(opts Options) *Server {
 	if opts.MaxCalls <= 0 {
 		opts.MaxCalls = 1024
@@ -194,7 +194,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close ends everything at once: listeners, connections, the contexts of
 // running calls. It returns when the connections have ended; a method that
-// ignores its context is waited for. It is idempotent.
+// ignores its context is waited for, so a method must not call Close or
+// Shutdown itself. It is idempotent.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.state.to(closed) {

@@ -103,8 +103,8 @@ type server struct {
 }
 
 // start starts a server for the case and waits until it is ready, if the case
-// wants that. A server that is returned must be closed, also with an error.
-func start(b *binaries, c *goldenCase, overrides []string) (*server, error) {
+// wants that, but no longer than limit. A server that is returned must be closed, also with an error.
+func start(b *binaries, c *goldenCase, overrides []string, limit time.Duration) (*server, error) {
 	tmp, err := os.MkdirTemp(b.dir, "s")
 	if err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func start(b *binaries, c *goldenCase, overrides []string) (*server, error) {
 	if !c.waits() {
 		return s, nil
 	}
-	ready := s.await(stepLimit, func() bool {
+	ready := s.await(limit, func() bool {
 		return s.exited || bytes.Contains(s.output.Bytes(), []byte("RoadRunner server started")) && s.handshakes() >= c.workers()
 	})
 	s.mu.Lock()
@@ -189,9 +189,6 @@ func (s *server) prepare(c *goldenCase) error {
 	config, ok := substitute(s.vars, c.Config).(map[string]any)
 	if !ok {
 		return errors.New("the configuration is no object")
-	}
-	for _, section := range unserved {
-		delete(config, section)
 	}
 	yaml, err := json.Marshal(config) // JSON is YAML
 	if err != nil {

@@ -23,7 +23,29 @@ final class Globals
         $_REQUEST = $_POST + $_GET;
         $_FILES = self::files($request->rawUploads());
         $_SERVER = $request->server() + self::$process;
+        self::session();
+    }
+
+    /**
+     * PHP keeps the session's id for the life of the process: without this the
+     * next visitor would get the session of the one before.
+     */
+    private static function session(): void
+    {
         unset($_SESSION);
+        if (!function_exists('session_id')) {
+            return;
+        }
+        if (session_status() === PHP_SESSION_ACTIVE) {
+            // The handler forgot it or died; what it has stored is gone with $_SESSION.
+            session_abort();
+        }
+        $id = $_COOKIE[session_name()] ?? '';
+        $id = is_string($id) && preg_match('/^[A-Za-z0-9,-]{1,256}$/D', $id) ? $id : '';
+        // After output without a buffer PHP changes no id, but starts no session either.
+        if ($id !== session_id() && !headers_sent()) {
+            session_id($id);
+        }
     }
 
     /**

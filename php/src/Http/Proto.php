@@ -39,7 +39,13 @@ final class Proto
                 }
                 continue;
             }
-            $length = self::varint($bytes, $at, $end);
+            // Most lengths are one byte: no call for them.
+            $length = $at < $end ? ord($bytes[$at]) : 0x80;
+            if ($length < 0x80) {
+                ++$at;
+            } else {
+                $length = self::varint($bytes, $at, $end);
+            }
             if ($length > $end - $at) {
                 throw self::broken($at);
             }
@@ -102,6 +108,15 @@ final class Proto
      */
     private static function entry(string $bytes, int $at, int $end, array &$map): void
     {
+        // Most entries are one short name with one short value.
+        $length = $end - $at;
+        if ($length < 0x80 && $length >= 6 && $bytes[$at] === "\x0A"
+            && ($key = ord($bytes[$at + 1])) <= $length - 6 && $bytes[$at + $key + 2] === "\x12" && $bytes[$at + $key + 4] === "\x0A"
+            && ($value = ord($bytes[$at + $key + 5])) === $length - $key - 6 && ord($bytes[$at + $key + 3]) === $value + 2) {
+            $map[substr($bytes, $at + 2, $key)] = [substr($bytes, $at + $key + 6, $value)];
+
+            return;
+        }
         $key = '';
         $values = [];
         while ($at < $end) {

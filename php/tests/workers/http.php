@@ -46,6 +46,15 @@ use RR\Worker;
             Globals::set($request);
 
             return Response::json([isset($_SESSION), isset($_SERVER['LEFT'])]);
+        case '/php-session':
+            Globals::set($request);
+            session_start();
+            $_SESSION['visits'] = ($_SESSION['visits'] ?? 0) + 1;
+            if (isset($_GET['close'])) {
+                session_write_close();
+            }
+
+            return Response::json([session_id(), $_SESSION['visits']]);
         case '/throw':
             throw new DomainException('secret reason');
         case '/bad-status':

@@ -37,6 +37,13 @@ while ($payload = $worker->waitPayload()) {
         case 'stdin':
             $worker->respond((string) shell_exec('cat'));
             break;
+        case 'level':
+            $worker->respond((string) ob_get_level());
+            break;
+        case 'unbuffer':
+            ob_end_clean();
+            $worker->respond('');
+            break;
         case 'header':
             header('X-Test: 1');
             $worker->respond(json_encode([headers_sent(), error_get_last()]));

@@ -1,7 +1,7 @@
 <?php
 
 // A small RPC server for RpcClientTest: argument 1 is the address to listen on.
-// It prints a line when it listens.
+// It prints a line when it listens and after it has closed a connection.
 
 declare(strict_types=1);
 
@@ -43,12 +43,10 @@ for ($connection = 1; $socket = stream_socket_accept($listener, 60); ++$connecti
             case 'test.Hang':
                 break;
             case 'test.Close':
-                fclose($socket);
-                continue 3;
+                break 2;
             case 'test.CloseAfter':
                 fwrite($socket, $answer('true'));
-                fclose($socket);
-                continue 3;
+                break 2;
             case 'test.Sequence':
                 fwrite($socket, $answer('true', 0, 1));
                 break;
@@ -71,4 +69,5 @@ for ($connection = 1; $socket = stream_socket_accept($listener, 60); ++$connecti
         }
     }
     fclose($socket);
+    echo "closed\n";
 }

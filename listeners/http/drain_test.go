@@ -1,0 +1,244 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rr-systemd/rrd/ipc"
+)
+
+// shutdown runs Shutdown and reports its end.
+func (s *testServer) shutdown(t testing.TB) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		done <- s.Shutdown(ctx)
+	}()
+	waitFor(t, "the drain to begin", s.draining.Load)
+	return done
+}
+
+// TestShutdownUnderLoad hammers connections that stay open while the server
+// stops: every request that was written must be answered, or fail on a
+// connection that the server had announced to close.
+func TestShutdownUnderLoad(t *testing.T) {
+	for round := range 5 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			s := serve(t, Config{}, answering(msg(okContext, "ok")))
+			var wg sync.WaitGroup
+			var answered atomic.Int64
+			for range 8 {
+				c := s.dial(t)
+				wg.Go(func() {
+					for {
+						if _, err := io.WriteString(c, "GET "+plainGet+"\r\n\r\n"); err != nil {
+							t.Errorf("write: %v", err)
+							return
+						}
+						res, err := http.ReadResponse(c.r, nil)
+						if err != nil {
+							t.Errorf("a request was lost: %v", err)
+							return
+						}
+						_, _ = io.Copy(io.Discard, res.Body)
+						answered.Add(1)
+						if res.Close {
+							return
+						}
+					}
+				})
+			}
+			waitFor(t, "load", func() bool { return answered.Load() > 500 })
+			done := s.shutdown(t)
+			wg.Wait()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestShutdownHTTP2 does the same with HTTP/2: GOAWAY ends the connections.
+func TestShutdownHTTP2(t *testing.T) {
+	s := serve(t, Config{HTTP2: HTTP2{H2C: true}}, answering(msg(okContext, "ok")))
+	client := s.client(t, true)
+	var wg sync.WaitGroup
+	var answered atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for {
+				res, err := client.Get(s.url)
+				if err != nil {
+					if !s.draining.Load() || !strings.Contains(err.Error(), "connection refused") {
+						t.Errorf("a request was lost: %v", err)
+					}
+					return
+				}
+				_, err = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+				if err != nil || res.ProtoMajor != 2 {
+					t.Errorf("%v %s", err, res.Proto)
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	waitFor(t, "load", func() bool { return answered.Load() > 500 })
+	if err := <-s.shutdown(t); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}
+
+func TestShutdownOfAnIdleServer(t *testing.T) {
+	s := serve(t, Config{HTTP2: HTTP2{H2C: true}}, answering(msg(okContext, "ok")))
+	idle, fresh := s.dial(t), s.dial(t)
+	idle.do("GET", plainGet, "")
+	if _, err := s.client(t, true).Get(s.url); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "three connections", func() bool { return s.Stats().Conns == 3 })
+	begin := time.Now()
+	if err := <-s.shutdown(t); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("took %v", d)
+	}
+	for _, c := range []*client{idle, fresh} {
+		if b, err := io.ReadAll(c.r); err != nil || len(b) > 0 {
+			t.Errorf("%q %v", b, err)
+		}
+	}
+}
+
+// TestShutdownWaitsForRequests: one that runs, one whose header is half here,
+// one whose body is half here, and one that begins while the server drains.
+func TestShutdownWaitsForRequests(t *testing.T) {
+	release := make(chan bool)
+	s := serve(t, Config{}, execFunc(func(_ context.Context, p *ipc.Payload) (ipc.Stream, error) {
+		if p.Detail == "/slow" {
+			<-release
+		}
+		return &frames{list: []*ipc.Message{msg(okContext, p.Detail)}}, nil
+	}))
+	slow, header, body, idle := s.dial(t), s.dial(t), s.dial(t), s.dial(t)
+	for _, c := range []*client{header, idle} {
+		c.do("GET", plainGet, "")
+	}
+	slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+	header.send("GET /header HT")
+	body.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx")
+	waitFor(t, "two running requests", func() bool { return s.Stats().Active == 2 })
+	half := func() (n int) {
+		s.conns.all(func(c *conn) {
+			if c.begun.Load() {
+				n++
+			}
+		})
+		return n
+	}
+	waitFor(t, "the half header", func() bool { return half() == 3 })
+
+	done := s.shutdown(t)
+	idle.send("GET /idle HTTP/1.1\r\nHost: a\r\n\r\n")
+	if res := idle.receive("GET"); res.text != "/idle" || !res.Close {
+		t.Errorf("%q %v", res.text, res.Close)
+	}
+	// All connections that were idle have been released by now.
+	waitFor(t, "the idle connection to go", func() bool { return s.Stats().Conns == 3 })
+	header.send("TP/1.1\r\nHost: a\r\n\r\n")
+	body.send("y")
+	for c, text := range map[*client]string{header: "/header", body: "/body"} {
+		if res := c.receive("GET"); res.text != text || !res.Close {
+			t.Errorf("%q %v", res.text, res.Close)
+		}
+	}
+	select {
+	case err := <-done:
+		t.Fatal("did not wait: ", err)
+	default:
+	}
+	close(release)
+	if res := slow.receive("GET"); res.text != "/slow" || !res.Close {
+		t.Errorf("%q %v", res.text, res.Close)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReleaseLosesNothing sends requests at the very moment in which idle
+// connections are released: each is answered, or the connection was closed
+// before it, which the client learns from its first read.
+func TestReleaseLosesNothing(t *testing.T) {
+	s := serve(t, Config{}, answering(msg(okContext, "ok")))
+	lost, answered := 0, 0
+	for range 300 {
+		c := s.dial(t)
+		c.do("GET", plainGet, "")
+		var this *conn
+		waitFor(t, "the connection to be idle", func() bool {
+			s.conns.all(func(sc *conn) {
+				if sc.RemoteAddr().String() == c.LocalAddr().String() && http.ConnState(sc.state.Load()) == http.StateIdle {
+					this = sc
+				}
+			})
+			return this != nil
+		})
+		// The request is in the socket before the release.
+		c.send("GET " + plainGet + "\r\n\r\n")
+		this.release()
+		if _, err := http.ReadResponse(c.r, nil); err != nil {
+			lost++
+		} else {
+			answered++
+		}
+		_ = c.Close()
+	}
+	if lost > 0 {
+		t.Errorf("%d lost, %d answered", lost, answered)
+	}
+}
+
+func TestShutdownDeadline(t *testing.T) {
+	release := make(chan bool)
+	s := serve(t, Config{}, execFunc(func(context.Context, *ipc.Payload) (ipc.Stream, error) {
+		<-release
+		return nil, ipc.ErrPoolClosed
+	}))
+	defer close(release)
+	c := s.dial(t)
+	c.send("GET " + plainGet + "\r\n\r\n")
+	waitFor(t, "the request", func() bool { return s.Stats().Active == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := http.ReadResponse(c.r, nil); err == nil {
+		t.Error("answered")
+	}
+}
+
+func TestShutdownBeforeRun(t *testing.T) {
+	s := serve(t, Config{}, failing(ipc.ErrPoolClosed))
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
