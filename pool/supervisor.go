@@ -54,7 +54,7 @@ func (c *Config) tick() time.Duration {
 // much memory allows no delay.
 func (p *Pool) supervise(now time.Time) {
 	p.mu.Lock()
-	g := p.gen
+	quota := max(1, p.gen.target/4)
 	all := make([]*member, 0, len(p.members))
 	for m := range p.members {
 		if !m.gone && m.gen.cfg.Supervisor != nil {
@@ -62,7 +62,6 @@ func (p *Pool) supervise(now time.Time) {
 		}
 	}
 	p.mu.Unlock()
-	quota := max(1, g.target/4)
 	for _, m := range all {
 		cause := m.limit(now) // reads /proc: without the lock
 		if cause == worker.NoCause || m.w.Cause() != worker.NoCause {

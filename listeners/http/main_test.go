@@ -169,6 +169,9 @@ type response struct {
 func (c *client) receive(method string) response {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	for err == nil && res.StatusCode < 200 {
+		res, err = http.ReadResponse(c.r, &http.Request{Method: method})
+	}
 	if err != nil {
 		c.t.Fatalf("no response: %v", err)
 	}

@@ -292,8 +292,8 @@ func TestFailures(t *testing.T) {
 func TestPanicInMiddlewareAndPool(t *testing.T) {
 	s := serve(t, Config{}, execFunc(func(context.Context, *ipc.Payload) (ipc.Stream, error) { panic(errors.New("bug")) }))
 	c := s.dial(t)
-	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 83\r\n\r\n" +
-		"--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\n0123456789\r\n--B--\r\n")
+	body := formPart("f", "a", "", "0123456789") + "--B--\r\n"
+	c.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 	if _, err := http.ReadResponse(c.r, nil); err == nil {
 		t.Error("answered")
 	}

@@ -30,15 +30,15 @@ type replay struct {
 	last    *wire // of the step before, for steps that name none
 	labels  map[string]*remoteWorker
 	lastOne *remoteWorker
-	codec   byte // of the last request frame: answers are encoded the same way
+	codec   byte // of request contexts; answers are encoded the same way
 	uploads []string
 }
 
 // run replays the case. Every wait is bounded by limit.
-func run(s *server, c *goldenCase, limit time.Duration) (err error) {
+func run(s *server, c *goldenCase, codec byte, limit time.Duration) (err error) {
 	r := &replay{
 		s: s, c: c, limit: limit, match: matcher{vars: s.vars},
-		conns: map[string]*wire{}, labels: map[string]*remoteWorker{}, codec: flagProto,
+		conns: map[string]*wire{}, labels: map[string]*remoteWorker{}, codec: codec,
 	}
 	defer func() {
 		for _, w := range r.conns {
@@ -361,7 +361,9 @@ func (r *replay) decode(st *step, j *jobFrame) error {
 	if j.Context, err = decodeRequest(j.Flags, context); err != nil {
 		return err
 	}
-	r.codec = j.Flags
+	if j.Flags != r.codec {
+		return fmt.Errorf("the context is in codec 0x%02x, want 0x%02x", j.Flags, r.codec)
+	}
 	return r.files(j.Context["uploads"], &j.Files)
 }
 

@@ -122,7 +122,7 @@ cp /tmp/good.yaml /etc/rr/app.yaml
 systemctl start $U && ok good-config-again || bad good-config-again "does not start"
 
 # --- removal leaves nothing but configuration
-dpkg -r rrd-php rrd >/tmp/remove 2>&1 && ok remove || bad remove "$(cat /tmp/remove)"
+dpkg -r php-rr rrd >/tmp/remove 2>&1 && ok remove || bad remove "$(cat /tmp/remove)"
 want removed-stops-instances '^$' "$(pgrep -fa 'rrd|worker.php' | grep -v pgrep)"
 want removed-files '^/etc/rr' "$(dpkg -L rrd 2>/dev/null | while read -r f; do [ -f "$f" ] && echo "$f"; done | tr '\n' ' ')/etc/rr"
 left=$(find /usr/bin/rrd /usr/bin/rrctl /usr/bin/rr /lib/systemd/system /usr/lib/systemd/system -name 'rr*' 2>/dev/null)
