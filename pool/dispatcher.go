@@ -54,7 +54,7 @@ func (p *Pool) acquire(ctx context.Context, again bool) (*member, error) {
 		p.mu.Unlock()
 		return nil, queueFull()
 	}
-	t := tickets.Get().(*ticket)
+	t := p.tickets.get()
 	if again {
 		p.queue.pushFront(t)
 	} else {
@@ -66,7 +66,7 @@ func (p *Pool) acquire(ctx context.Context, again bool) (*member, error) {
 
 // wait waits for t's turn, at most limit.
 func (p *Pool) wait(ctx context.Context, t *ticket, limit time.Duration, scale bool) (*member, error) {
-	defer t.free()
+	defer p.tickets.put(t)
 	start := time.Now()
 	pause := limit
 	if scale {
@@ -198,11 +198,11 @@ func (p *Pool) Probe(ctx context.Context) error {
 		p.mu.Unlock()
 		return nil
 	}
-	t := tickets.Get().(*ticket)
+	t := p.tickets.get()
 	t.probe = true
 	p.queue.push(t)
 	p.mu.Unlock()
-	defer t.free()
+	defer p.tickets.put(t)
 	select {
 	case <-t.ready:
 		return nil

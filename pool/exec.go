@@ -100,16 +100,16 @@ func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err 
 		defer p.leave()
 		return false, p.lose(m, err)
 	}
-	err = ch.RecvInto(&s.msg)
-	var soft *ipc.SoftError
-	switch {
-	case err == nil:
+	if err = ch.RecvInto(&s.msg); err == nil {
 		if s.msg.Stream {
 			s.m = m
 		} else {
 			p.release(m)
 		}
 		return false, nil
+	}
+	var soft *ipc.SoftError
+	switch {
 	case errors.As(err, &soft):
 		p.release(m)
 		return false, softError(soft)

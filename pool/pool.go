@@ -38,12 +38,13 @@ type Pool struct {
 	onEvent func(Event)
 	spawner *worker.Spawner
 
-	ctx    context.Context // ends when the pool halts
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	slots  chan struct{} // worker starts in progress
-	retune chan struct{} // tells Run that the configuration has changed
-	execs  atomic.Uint64 // payloads given to workers
+	ctx     context.Context // ends when the pool halts
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	slots   chan struct{} // worker starts in progress
+	retune  chan struct{} // tells Run that the configuration has changed
+	execs   atomic.Uint64 // payloads given to workers
+	tickets tickets
 
 	mu      sync.Mutex
 	queue   queue

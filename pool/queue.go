@@ -18,17 +18,22 @@ type ticket struct {
 	prev, next *ticket
 }
 
-// Tickets are reused: waiting allocates nothing.
-var tickets = sync.Pool{New: func() any {
+// tickets are reused: waiting allocates nothing.
+type tickets struct{ pool sync.Pool }
+
+func (s *tickets) get() *ticket {
+	if t, ok := s.pool.Get().(*ticket); ok {
+		return t
+	}
 	t := &ticket{ready: make(chan *member, 1), timer: time.NewTimer(time.Hour)}
 	t.timer.Stop()
 	return t
-}}
+}
 
-func (t *ticket) free() {
+func (s *tickets) put(t *ticket) {
 	t.timer.Stop() // since Go 1.23 no stale tick is left in the channel
 	t.probe = false
-	tickets.Put(t)
+	s.pool.Put(t)
 }
 
 // queue holds who waits and who is free. At any time at least one of the two is

@@ -186,7 +186,10 @@ func TestQueueTimes(t *testing.T) {
 		for i := range 3 {
 			equal(t, "order", <-order, i)
 		}
+		synctest.Wait()
+		p.mu.Lock()
 		equal(t, "active", p.active, 0)
+		p.mu.Unlock()
 	})
 }
 

@@ -74,7 +74,6 @@ func (p *Pool) reload(number uint64, call *reloadCall) error {
 		err = p.exchange(g)
 	}
 	if err != nil {
-		p.log.Error("reload failed, the old workers serve on", logkey.Generation, number, logkey.Error, err)
 		p.emit(Event{Type: ReloadFailed, Generation: number, Err: err})
 		return err
 	}

@@ -179,10 +179,10 @@ func TestDeadWorkersAreReplacedWithBackoff(t *testing.T) {
 }
 
 func TestCrashLoopIsSlow(t *testing.T) {
-	p, r := newPool(t, Config{NumWorkers: 1}, withSpec(phpSpec(t, "crash")))
-	<-time.After(700 * time.Millisecond)
-	if n := len(r.all(WorkerStarted)); n > 6 {
-		t.Errorf("%d starts in 700 ms", n)
+	_, r := newPool(t, Config{NumWorkers: 1}, withSpec(phpSpec(t, "crash")))
+	eventually(t, "five starts", func() bool { return len(r.all(WorkerStarted)) >= 5 })
+	starts := r.all(WorkerStarted) // pauses of 100, 200, 400 and 800 ms
+	if d := starts[4].Time.Sub(starts[0].Time); d < 1500*time.Millisecond {
+		t.Errorf("five starts in %s", d)
 	}
-	_ = p
 }

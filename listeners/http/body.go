@@ -95,8 +95,8 @@ func growBody(dst []byte, length int64) []byte {
 		// One byte more than the length, for the read that meets the end.
 		size = int(min(length+1, max(trustedBody, 8*int64(len(dst)))))
 	}
-	grown := make([]byte, len(dst), max(size, cap(dst)+firstBody))
-	copy(grown, dst)
+	grown := append(newBody(max(size, cap(dst)+firstBody)), dst...)
+	freeBody(dst)
 	return grown
 }
 

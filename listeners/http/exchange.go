@@ -52,7 +52,7 @@ func kept(b []byte) []byte {
 // dropRequest lets go of the request's body as soon as the worker has it.
 func (e *exchange) dropRequest() {
 	e.payload = ipc.Payload{ID: e.payload.ID}
-	e.received, e.tree, e.context = kept(e.received), kept(e.tree), kept(e.context)
+	e.received, e.tree, e.context = freeBody(e.received), kept(e.tree), kept(e.context)
 	e.uploads = nil
 }
 
@@ -64,7 +64,7 @@ func (e *exchange) reset() {
 		return
 	}
 	*e = exchange{
-		received: kept(e.received), tree: kept(e.tree), context: kept(e.context), scratch: kept(e.scratch),
+		received: freeBody(e.received), tree: kept(e.tree), context: kept(e.context), scratch: kept(e.scratch),
 		form: e.form, multipart: e.multipart,
 		answer:  e.answer,
 		applied: e.applied[:0],

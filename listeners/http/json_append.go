@@ -15,14 +15,19 @@ const hexDigits = "0123456789abcdef"
 // that loses no byte (mb_convert_encoding($s, 'ISO-8859-1', 'UTF-8') gives the
 // original), and it is what header fields and old forms usually mean.
 func appendJSONString(dst []byte, s string) []byte {
-	if !utf8.ValidString(s) {
-		return appendLatin1(dst, s)
-	}
+	mark := len(dst)
 	dst = append(dst, '"')
-	start := 0
+	start, valid := 0, false
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' {
+		if plainByte[c] {
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			if !valid && !utf8.ValidString(s[i:]) {
+				return appendLatin1(dst[:mark], s)
+			}
+			valid = true
 			continue
 		}
 		dst = append(dst, s[start:i]...)
@@ -32,6 +37,14 @@ func appendJSONString(dst []byte, s string) []byte {
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
 }
+
+// plainByte tells the ASCII bytes that stand for themselves in a JSON string.
+var plainByte = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
 
 // appendJSONBytes is appendJSONString for bytes.
 func appendJSONBytes(dst, b []byte) []byte { return appendJSONString(dst, view(b)) }

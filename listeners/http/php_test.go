@@ -1,12 +1,18 @@
 package http
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/rr-systemd/rrd/ipc"
 )
 
 // TestFormLikePHP compares the trees of random forms with PHP's parse_str,
@@ -64,4 +70,131 @@ func randomForm(rnd *rand.Rand) string {
 		fmt.Fprintf(&b, "=v%d%%20+%%26", i)
 	}
 	return b.String()
+}
+
+// TestMultipartLikePHP posts random forms with files to PHP's own server and
+// to ours.
+func TestMultipartLikePHP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	php := exec.Command("php", "-n", "-d", "log_errors=0", "-S", addr, "testdata/oracle.php")
+	if err := php.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = php.Process.Kill()
+		_ = php.Wait()
+	}()
+	waitFor(t, "PHP's server", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+
+	type result struct {
+		Post  any
+		Files map[string]string
+	}
+	var ours result
+	s := serve(t, Config{}, execFunc(func(_ context.Context, p *ipc.Payload) (ipc.Stream, error) {
+		var ctx struct{ Uploads any }
+		if err := json.Unmarshal(p.Context, &ctx); err != nil {
+			t.Error(err)
+		}
+		ours = result{Post: map[string]any{}, Files: map[string]string{}}
+		if len(p.Body) > 0 {
+			if err := json.Unmarshal(p.Body, &ours.Post); err != nil {
+				t.Error(err)
+			}
+		}
+		flatten("", ctx.Uploads, ours.Files)
+		return &frames{list: []*ipc.Message{msg(okContext, "ok")}}, nil
+	}))
+	rnd := rand.New(rand.NewPCG(3, 4))
+	client := s.client(t, false)
+	for compared := 0; compared < 80; {
+		body := randomMultipart(rnd)
+		post := func(url string) (int, []byte) {
+			res, err := client.Post(url, "multipart/form-data; boundary=B", strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			b, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return res.StatusCode, b
+		}
+		if status, _ := post(s.url); status != 200 {
+			continue
+		}
+		compared++
+		_, b := post("http://" + addr)
+		var want result
+		var raw struct{ Post, Files json.RawMessage }
+		if err := json.Unmarshal(b, &raw); err != nil {
+			t.Fatalf("%v in %s", err, b)
+		}
+		_ = json.Unmarshal(raw.Post, &want.Post)
+		_ = json.Unmarshal(raw.Files, &want.Files) // [] when empty
+		if !reflect.DeepEqual(shape(ours.Post), shape(want.Post)) || fmt.Sprint(ours.Files) != fmt.Sprint(want.Files) {
+			t.Errorf("%s\n got %v %v\nwant %v %v", body, ours.Post, ours.Files, want.Post, want.Files)
+		}
+	}
+}
+
+// shape is v as a PHP array: a JSON list and an object with the keys 0, 1, ...
+// are the same.
+func shape(v any) any {
+	switch v := v.(type) {
+	case []any:
+		m := map[string]any{}
+		for i, e := range v {
+			m[fmt.Sprint(i)] = shape(e)
+		}
+		return m
+	case map[string]any:
+		m := map[string]any{}
+		for k, e := range v {
+			m[k] = shape(e)
+		}
+		return m
+	}
+	return v
+}
+
+func flatten(path string, v any, out map[string]string) {
+	m, ok := shape(v).(map[string]any)
+	if !ok {
+		return
+	}
+	if _, ok := m["tmpName"]; ok {
+		out[path] = fmt.Sprint(m["name"], " ", m["size"], " ", m["error"])
+		return
+	}
+	for k, e := range m {
+		flatten(strings.TrimPrefix(path+"/"+k, "/"), e, out)
+	}
+}
+
+func randomMultipart(rnd *rand.Rand) string {
+	var b strings.Builder
+	for i := range 1 + rnd.IntN(6) {
+		name, _, _ := strings.Cut(randomForm(rnd), "=")
+		value := strings.Repeat("v\r\n-", rnd.IntN(4)) + fmt.Sprint(i)
+		if rnd.IntN(2) == 0 {
+			b.WriteString(formPart(name, "", "", value))
+			continue
+		}
+		name = []string{"f" + fmt.Sprint(i), "g[]", "g[]", "h[" + fmt.Sprint(i) + "]", "k[x][]", "l[x][" + fmt.Sprint(i) + "]"}[rnd.IntN(6)]
+		b.WriteString(formPart(name, fmt.Sprintf("dir/n%d.txt", i), "a/b", value))
+	}
+	return b.String() + "--B--\r\n"
 }

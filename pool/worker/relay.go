@@ -68,6 +68,12 @@ func ListenRelay(address string) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for workers at relay %q: %w", address, err)
 	}
+	if scheme == "unix" {
+		if err := os.Chmod(rest, 0o666); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("cannot open relay socket %s to the workers: %w", rest, err)
+		}
+	}
 	r := &Relay{
 		l:       l,
 		slots:   make(chan struct{}, relayPending),
@@ -130,6 +136,7 @@ func (r *Relay) accept() {
 
 // greet does the handshake of one connection and files the channel by pid.
 func (r *Relay) greet(c net.Conn) {
+	peer := peerPID(c)
 	ch, err := socketChannel(c)
 	if err != nil {
 		return
@@ -137,7 +144,7 @@ func (r *Relay) greet(c net.Conn) {
 	ctx, cancel := context.WithTimeout(r.ctx, relayHandshake)
 	defer cancel()
 	pid, err := ch.Handshake(ctx, os.Getpid())
-	if err != nil {
+	if err != nil || peer != 0 && pid != peer {
 		ch.Close()
 		return
 	}
@@ -162,6 +169,27 @@ func (r *Relay) greet(c net.Conn) {
 		}
 	})
 	r.arrived[pid] = a
+}
+
+// peerPID is the process at the other end of a unix socket, 0 if the kernel
+// does not tell. It keeps others from posing as a worker; the socket file is
+// open to everybody, because workers may run as another user.
+func peerPID(c net.Conn) int {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	rc, err := u.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	_ = rc.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
 }
 
 // socketChannel takes the descriptor out of the net package, which has no
