@@ -27,10 +27,10 @@ func (v controlView) Status() control.Status {
 	if files := d.current().tree.Files(); len(files) > 0 {
 		s.Config = files[0]
 	}
-	for _, b := range d.bound {
+	for _, b := range d.sockets.open() {
 		s.Listeners = append(s.Listeners, control.Listener{Name: b.name, Network: b.addr.Network(), Address: b.addr.String(), Inherited: b.inherited})
 	}
-	for _, f := range d.frontends {
+	for _, f := range d.parts() {
 		p := f.pool.Stats()
 		s.Pools = append(s.Pools, control.Pool{
 			Name: f.name, Generation: p.Generation, Workers: p.Workers,
@@ -44,7 +44,7 @@ func (v controlView) Status() control.Status {
 
 func (v controlView) Workers() []control.Worker {
 	var list []control.Worker
-	for _, f := range v.d.frontends {
+	for _, f := range v.d.parts() {
 		for _, w := range f.pool.Workers() {
 			c := control.Worker{
 				Pool: f.name, PID: w.PID, State: w.State.String(), Generation: w.Generation,

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rr-systemd/rrd/daemon/config"
@@ -25,8 +27,8 @@ type Options struct {
 	Config config.Options
 	// Instance is the name of the instance (RR_INSTANCE), "" without systemd.
 	Instance string
-	// RoadRunner makes the daemon print the start, stop and error lines of
-	// `rr serve`, which scripts look for.
+	// RoadRunner makes the daemon print the start and stop lines of `rr serve`,
+	// which scripts look for.
 	RoadRunner bool
 	// Silent leaves the RoadRunner lines out (`rr serve -s`).
 	Silent bool
@@ -37,39 +39,46 @@ type Options struct {
 }
 
 // Daemon is one instance. Run it once.
+//
+// The RPC server answers from early in the start until the very end, so
+// everything that its methods read is either fixed before it runs or guarded.
 type Daemon struct {
 	opts    Options
-	log     *slog.Logger
+	log     *slog.Logger // channel "server"
 	root    *slog.Logger // without a channel
 	logs    *logging.Control
 	notify  *systemd.Notifier
 	sockets *sockets
-	spawner *worker.Spawner
 	health  *health
+	status  statusText
 	started time.Time
-	bound   []boundSocket
-	life    context.Context // ends after the drain
+	boot    *settings // what the daemon was started with
 
-	frontends []*frontend
-	rpc       *rpcService
-	reloads   reloads
+	spawner *worker.Spawner
+	relay   *worker.Relay // nil: workers use pipes
+	rpc     *rpcService   // nil: there is none
+	reloads reloads
 
-	mu       sync.Mutex
-	settings *settings
+	life       context.Context    // of the background parts; ends after the drain
+	background sync.WaitGroup     // the background parts
+	stop       context.CancelFunc // begins the drain
+	patience   context.Context    // bounds the drain beside the grace period
+	hurry      context.CancelFunc // ends patience
+	broken     sync.Once
+	failed     error // why a part ended by itself, read after background
 
-	background sync.WaitGroup
-	// patience bounds the drain beside the grace period; hurry ends it.
-	patience context.Context
-	hurry    context.CancelFunc
-	// stop begins the drain; failed holds why, when it was not asked for.
-	stop   context.CancelFunc
-	failed error
-	once   sync.Once
+	mu        sync.Mutex
+	settings  *settings   // in force
+	frontends []*frontend // complete when they get here; only grows
 }
 
 // New reads and checks the configuration and takes over what systemd hands to
 // the process. Nothing is started yet.
 func New(opts Options) (*Daemon, error) {
+	var err error
+	if opts.Config, err = opts.Config.Absolute(); err != nil {
+		return nil, err
+	}
 	s, err := load(opts.Config)
 	if err != nil {
 		return nil, err
@@ -97,32 +106,18 @@ func New(opts Options) (*Daemon, error) {
 		return nil, errors.Join(&StartError{Phase: PhaseInit, Section: "logs", Err: err}, inherited.Close())
 	}
 	d := &Daemon{
-		opts: opts, root: root, logs: logs, settings: s, notify: notify,
+		opts: opts, root: root, logs: logs, boot: s, settings: s, notify: notify,
 		log:    root.With(logkey.Logger, "server"),
 		health: newHealth(), started: time.Now(),
-		stop: func() {},
 	}
 	d.patience, d.hurry = context.WithCancel(context.Background())
 	d.sockets = &sockets{inherited: inherited, notify: notify, log: d.log}
 	return d, nil
 }
 
-// load reads the file and decodes every section.
-func load(o config.Options) (*settings, error) {
-	tree, err := config.Load(o)
-	if err != nil {
-		section := "config"
-		if errors.Is(err, config.ErrNoVersion) {
-			section = ""
-		}
-		return nil, &StartError{Phase: PhaseConfig, Section: section, Err: err}
-	}
-	return decode(tree)
-}
-
 // Run starts everything, serves until ctx ends or a stop signal comes, and
-// drains. The error is a *StartError when the start failed; then nothing is
-// left running.
+// drains. A stop during the start is no failure: the error is nil. It is a
+// *StartError when the start failed. Nothing is left running in any case.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.logs.Close()
 	if d.opts.PidFile {
@@ -135,22 +130,35 @@ func (d *Daemon) Run(ctx context.Context) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	d.stop = stop
-
-	// life outlives serving: what runs in the background ends after the drain.
+	// What runs in the background ends after the drain.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	d.background.Go(func() { d.signals(life, stop) })
-	err := d.start(serving, life)
-	if err == nil {
-		d.announce()
+	defer end()
+	d.life = life
+	d.spawner = worker.NewSpawner()
+
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	d.background.Go(func() { d.heed(life, signals) })
+
+	err := d.start(serving)
+	switch {
+	case serving.Err() != nil: // a stop came first: what start says is its echo
+		err = nil
+	case err != nil:
+		d.hurry()
+	default:
+		d.announce(serving)
 		<-serving.Done()
-	} else if d.opts.RoadRunner {
-		// What is printed at the end is RoadRunner's text, which names no key.
-		d.log.Error("cannot start", logkey.Error, err)
 	}
-	err = errors.Join(err, d.drain())
+	drained := d.drain(err)
 	end()
 	d.background.Wait()
-	return errors.Join(err, d.failed, d.spawner.Close())
+	drained = errors.Join(drained, d.closeRelay(), d.spawner.Close(), d.sockets.close())
+	if err = errors.Join(err, d.failed); err != nil {
+		_ = d.notify.Status(err.Error()) // what `systemctl status` shows of a failed unit
+	}
+	return errors.Join(err, drained)
 }
 
 // current is the configuration in force.
@@ -160,12 +168,19 @@ func (d *Daemon) current() *settings {
 	return d.settings
 }
 
+// parts are the frontends that exist so far.
+func (d *Daemon) parts() []*frontend {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.frontends
+}
+
 func (d *Daemon) grace() time.Duration { return d.current().endure.GracePeriod }
 
 // run keeps a part of the daemon running; its unexpected end stops the daemon.
-func (d *Daemon) run(life context.Context, name string, part func(context.Context) error) {
+func (d *Daemon) run(name string, part func(context.Context) error) {
 	d.background.Go(func() {
-		if err := part(life); err != nil && life.Err() == nil {
+		if err := part(d.life); err != nil && d.life.Err() == nil {
 			d.fail(fmt.Errorf("%s: %w", name, err))
 		}
 	})
@@ -173,7 +188,7 @@ func (d *Daemon) run(life context.Context, name string, part func(context.Contex
 
 // fail stops the daemon because a part of it ended.
 func (d *Daemon) fail(err error) {
-	d.once.Do(func() {
+	d.broken.Do(func() {
 		d.log.Error("cannot go on, stopping", logkey.Error, err)
 		d.failed = err
 		d.stop()

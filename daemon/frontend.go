@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
@@ -18,9 +20,9 @@ type frontend struct {
 	pool     *pool.Pool
 	server   server
 	requests func() uint64
-	// next returns the pool's part of new settings and the recipe for its
+	// plan returns the pool's part of new settings and the recipe for its
 	// workers.
-	next func(*settings) (pool.Config, worker.Spec, error)
+	plan func(*settings) (pool.Config, worker.Spec, error)
 }
 
 // server is the part of a frontend that the daemon drives.
@@ -33,47 +35,47 @@ type server interface {
 // startHTTP opens the sockets, boots the pool and serves. Connections that come
 // meanwhile wait in the backlog of the socket.
 func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
-	log := d.root.With(logkey.Logger, "http")
-	listeners, err := d.listen("http", "http.address", s.http.Address)
-	if err == nil && len(listeners) == 0 {
-		err = errors.New("http.address: unable to run http service, no method has been specified (HTTP, HTTPS, HTTP/2, FCGI); set http.address, for example 127.0.0.1:8080, or start the socket unit rr-http@.socket")
-	}
+	listeners, err := d.sockets.stream("http", "http.address", s.http.Address)
 	if err != nil {
-		return &StartError{Phase: PhaseServe, Section: "http", Err: err}
+		return s.tree.At("http.address", err)
 	}
-	f := &frontend{name: "http"}
-	f.next = func(s *settings) (pool.Config, worker.Spec, error) {
-		if s.http == nil {
-			return pool.Config{}, worker.Spec{}, errors.New("the section http is gone from the configuration; stop the instance instead")
-		}
-		spec, err := s.spec(specOptions{plugin: "http", command: s.http.Pool.Command, rpc: d.rpc.env()})
-		spec.Stderr = d.stderr("http")
-		return s.http.Pool, spec, err
-	}
-	if err := d.startPool(serving, s, f); err != nil {
+	f := &frontend{name: "http", plan: d.planHTTP}
+	if err := d.newPool(f, s); err != nil {
 		closeAll(listeners)
-		return &StartError{Phase: PhaseServe, Section: "http", Err: err}
+		return err
 	}
 	srv, err := http.New(http.Options{
 		Config:    s.http.Config,
 		Listeners: listeners,
 		Pool:      f.pool,
-		Log:       log,
+		Log:       d.root.With(logkey.Logger, "http"),
 		Debug:     s.http.Pool.Debug,
 	})
 	if err != nil {
 		closeAll(listeners)
-		return &StartError{Phase: PhaseInit, Section: "http", Err: err}
+		return s.tree.At("http", err)
 	}
 	f.server = srv
 	f.requests = func() uint64 { return srv.Stats().Requests }
-	d.run(d.life, "http", srv.Run)
-	return nil
+	return d.serve(serving, s, f)
 }
 
-// startPool boots the first generation of a frontend's workers.
-func (d *Daemon) startPool(serving context.Context, s *settings, f *frontend) error {
-	cfg, spec, err := f.next(s)
+// planHTTP keeps http.pool.debug as it was at the start, because the server
+// shows error texts accordingly.
+func (d *Daemon) planHTTP(s *settings) (pool.Config, worker.Spec, error) {
+	if s.http == nil {
+		return pool.Config{}, worker.Spec{}, s.tree.At("http", errors.New("the section is gone from the configuration; put it back, or restart the instance to serve without it"))
+	}
+	cfg := s.http.Pool
+	cfg.Debug = d.boot.http.Pool.Debug
+	spec, err := s.spec("http", cfg.Command, d.wiring())
+	spec.Stderr = d.stderr("http")
+	return cfg, spec, err
+}
+
+// newPool makes the pool of a frontend; nothing is started yet.
+func (d *Daemon) newPool(f *frontend, s *settings) error {
+	cfg, spec, err := f.plan(s)
 	if err != nil {
 		return err
 	}
@@ -83,51 +85,51 @@ func (d *Daemon) startPool(serving context.Context, s *settings, f *frontend) er
 		Spec:    spec,
 		Spawner: d.spawner,
 		Log:     d.log,
-		OnEvent: func(pool.Event) { d.assess() },
+		OnEvent: func(e pool.Event) {
+			if e.Type == pool.WorkerStarted || e.Type == pool.WorkerFailed {
+				d.assess()
+			}
+		},
 	})
-	if err != nil {
-		return err
-	}
-	if err := f.pool.Start(serving); err != nil {
-		return err
-	}
+	return err
+}
+
+// serve makes a complete frontend known, boots its workers and lets it accept.
+func (d *Daemon) serve(serving context.Context, s *settings, f *frontend) error {
+	d.mu.Lock()
 	d.frontends = append(d.frontends, f)
-	d.run(d.life, f.name+" pool", f.pool.Run)
+	d.mu.Unlock()
+	if err := f.pool.Start(serving); err != nil {
+		return s.tree.At(s.commandKey(f.name), err)
+	}
+	d.run(f.name+" pool", f.pool.Run)
+	d.run(f.name, f.server.Run)
 	return nil
 }
 
-// stderr logs what a worker writes to stderr, in the chunks in which it wrote
-// them, on the channel "server" as RoadRunner does.
+// stderr logs what workers write to stderr, on the channel "server" and in the
+// chunks in which they wrote it, as RoadRunner does. The journal gets a record a
+// line, because there a person reads and filters lines.
 func (d *Daemon) stderr(name string) func(pid int, requestID string, chunk []byte) {
 	return func(pid int, requestID string, chunk []byte) {
-		attrs := []any{logkey.Pool, name, logkey.Worker, pid}
+		attrs := []slog.Attr{slog.String(logkey.Pool, name), slog.Int(logkey.Worker, pid)}
 		if requestID != "" {
-			attrs = append(attrs, logkey.RequestID, requestID)
+			attrs = append(attrs, slog.String(logkey.RequestID, requestID))
 		}
-		d.log.Info(string(chunk), attrs...)
+		if !d.logs.ToJournal("server") {
+			d.log.LogAttrs(d.life, slog.LevelInfo, string(chunk), attrs...)
+			return
+		}
+		for line := range bytes.Lines(chunk) {
+			if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+				d.log.LogAttrs(d.life, slog.LevelInfo, string(line), attrs...)
+			}
+		}
 	}
-}
-
-// listen finds or opens the sockets of a frontend and remembers them for
-// `rrctl status`.
-func (d *Daemon) listen(name, key, dsn string) ([]net.Listener, error) {
-	inherited := d.sockets.inherited.Has(name)
-	listeners, err := d.sockets.stream(name, key, dsn)
-	for _, l := range listeners {
-		d.bound = append(d.bound, boundSocket{name: name, addr: l.Addr(), inherited: inherited})
-	}
-	return listeners, err
 }
 
 func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		l.Close()
 	}
-}
-
-// boundSocket is a listening socket for `rrctl status`.
-type boundSocket struct {
-	name      string
-	addr      net.Addr
-	inherited bool
 }

@@ -87,23 +87,30 @@ func (h *health) to(s State, reason string) error {
 	return nil
 }
 
-// assess sets Ready or Degraded after what the pools report. It changes nothing
-// while the daemon starts, reloads or drains: those states end by themselves.
-func (h *health) assess(problem string) (changed bool) {
+// assess sets Ready or Degraded after what the pools report: problem says what
+// is missing, if anything is; trouble says that it does not mend by itself. A
+// daemon becomes degraded by trouble, and ready again without a problem. It
+// changes nothing while the daemon starts, reloads or drains: those states end
+// by themselves.
+func (h *health) assess(problem string, trouble bool) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	want := Ready
-	if problem != "" {
+	want := h.state
+	switch {
+	case h.state != Ready && h.state != Degraded:
+		return false
+	case problem == "":
+		want = Ready
+	case trouble:
 		want = Degraded
 	}
-	if h.state != Ready && h.state != Degraded {
-		return false
-	}
-	changed = h.state != want
-	if changed {
+	if changed = h.state != want; changed {
 		h.state, h.since = want, time.Now()
 	}
-	h.reason = problem
+	h.reason = ""
+	if want == Degraded {
+		h.reason = problem
+	}
 	return changed
 }
 

@@ -26,9 +26,9 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-func TestAssessLeavesOtherStatesAlone(t *testing.T) {
+func TestAssess(t *testing.T) {
 	h := newHealth()
-	if h.assess("no workers") {
+	if h.assess("no workers", true) {
 		t.Fatal("a starting daemon was judged")
 	}
 	for _, s := range []State{Ready, Reloading} {
@@ -36,18 +36,27 @@ func TestAssessLeavesOtherStatesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h.assess("no workers")
+	h.assess("no workers", true)
 	if s, _, _ := h.get(); s != Reloading {
 		t.Fatalf("state %s during a reload", s)
 	}
 	_ = h.to(Ready, "")
-	if !h.assess("http: 0 of 4 workers") {
-		t.Fatal("a pool without workers is not degraded")
+	if h.assess("http: 3 of 4 workers", false) {
+		t.Fatal("a worker that is being replaced makes the daemon degraded")
+	}
+	if !h.assess("http: 0 of 4 workers", true) {
+		t.Fatal("a pool whose workers do not start is not degraded")
 	}
 	if s, why, _ := h.get(); s != Degraded || why == "" {
 		t.Fatalf("state %s, reason %q", s, why)
 	}
-	if !h.assess("") {
+	if h.assess("http: 0 of 4 workers", false) {
+		t.Fatal("the next attempt alone makes it ready")
+	}
+	if !h.assess("", false) {
 		t.Fatal("does not recover")
+	}
+	if s, why, _ := h.get(); s != Ready || why != "" {
+		t.Fatalf("state %s, reason %q", s, why)
 	}
 }

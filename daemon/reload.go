@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/ipc/logkey"
+	"github.com/rr-systemd/rrd/pool"
+	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/services/control"
 )
 
 // live are the keys (with everything below them) whose changes a reload
-// applies. What else has changed is reported as needing a restart.
+// applies. What else differs from the configuration at the start is reported as
+// needing a restart.
 var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "http.pool", "endure.grace_period", "logs"}
+
+// fixed are exceptions below the live keys.
+var fixed = []string{"http.pool.debug"}
 
 // reloads lets one reload run at a time. Callers that come while one runs share
 // the next: it reads the files after the last of them asked.
@@ -70,17 +77,22 @@ func (d *Daemon) runReloads() {
 // reload is one whole reload. It is not bound to the caller: a client that goes
 // away does not leave the pools half way.
 func (d *Daemon) reload() (*control.ReloadResult, error) {
-	if err := d.health.to(Reloading, ""); err != nil {
-		return nil, fmt.Errorf("cannot reload: %w", err)
+	if d.health.to(Reloading, "") != nil {
+		state, _, _ := d.health.get()
+		err := fmt.Errorf("cannot reload while the daemon is %s", state)
+		d.log.Warn(err.Error())
+		return nil, err
 	}
 	_ = d.notify.Reloading()
 	d.publishStatus()
 	d.log.Info("reloading")
 	result, err := d.swap()
-	// Not an error when a stop came meanwhile.
-	_ = d.health.to(Ready, "")
+	d.status.reloaded(err)
+	if d.health.to(Ready, "") != nil {
+		return result, err // a stop came meanwhile: systemd must not hear of ready again
+	}
 	d.assess()
-	_ = d.notify.Ready(d.statusLine())
+	_ = d.notify.Ready(d.status.set(d.statusLine()))
 	if err != nil {
 		d.log.Error("reload failed, the old workers go on serving", logkey.Error, err)
 		return nil, err
@@ -89,19 +101,38 @@ func (d *Daemon) reload() (*control.ReloadResult, error) {
 	return result, nil
 }
 
+// swap replaces the workers of all pools. Nothing is touched before the whole
+// configuration is known to be good.
 func (d *Daemon) swap() (*control.ReloadResult, error) {
 	next, err := load(d.opts.Config)
 	if err != nil {
 		return nil, err
 	}
-	result := &control.ReloadResult{NeedsRestart: needRestart(d.current(), next)}
+	for _, w := range next.tree.Warnings() {
+		d.log.Warn(w.String())
+	}
+	parts := d.parts()
+	type plan struct {
+		config pool.Config
+		spec   worker.Spec
+	}
+	plans := make([]plan, len(parts))
 	var errs []error
-	for _, f := range d.frontends {
-		cfg, spec, err := f.next(next)
-		if err == nil {
-			err = f.pool.Reload(d.life, cfg, spec)
-		}
-		if err != nil {
+	for i, f := range parts {
+		cfg, spec, err := f.plan(next)
+		plans[i] = plan{cfg, spec}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	before := d.current()
+	if err := d.logs.Reload(next.logs); err != nil {
+		return nil, err
+	}
+	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
+	for i, f := range parts {
+		if err := f.pool.Reload(d.life, plans[i].config, plans[i].spec); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.name, explained(err)))
 			continue
 		}
@@ -109,10 +140,7 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 		result.Pools = append(result.Pools, control.PoolReload{Name: f.name, Generation: s.Generation, Workers: s.Workers})
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	if err := d.logs.Reload(next.logs); err != nil {
-		return nil, err
+		return nil, errors.Join(err, d.logs.Reload(before.logs))
 	}
 	d.mu.Lock()
 	d.settings = next
@@ -120,17 +148,33 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	return result, nil
 }
 
-// needRestart lists the changed keys that are not live.
-func needRestart(before, after *settings) []string {
-	var keys []string
-	for _, key := range config.Diff(before.tree, after.tree) {
-		isLive := false
-		for _, l := range live {
-			isLive = isLive || key == l || strings.HasPrefix(key, l+".") || strings.HasPrefix(key, l+"[")
-		}
-		if !isLive {
-			keys = append(keys, key)
-		}
+// reset replaces the workers of one frontend after the configuration on disk.
+// What else has changed there waits for a reload.
+func (d *Daemon) reset(ctx context.Context, f *frontend) error {
+	if state, _, _ := d.health.get(); state == Starting || state >= Draining {
+		return fmt.Errorf("cannot reset while the daemon is %s", state)
 	}
-	return keys
+	next, err := load(d.opts.Config)
+	if err != nil {
+		return err
+	}
+	cfg, spec, err := f.plan(next)
+	if err != nil {
+		return err
+	}
+	return explained(f.pool.Reload(ctx, cfg, spec))
 }
+
+// needRestart lists the keys that differ from those at the start and are not
+// live, of the sections that are served.
+func needRestart(boot, next *settings) []string {
+	below := func(list []string, key string) bool {
+		return slices.ContainsFunc(list, func(l string) bool { return key == l || strings.HasPrefix(key, l+".") })
+	}
+	return slices.DeleteFunc(config.Diff(boot.tree, next.tree), func(key string) bool {
+		return !below(restartable, key) || below(live, key) && !below(fixed, key)
+	})
+}
+
+// restartable are the sections whose changes a restart applies.
+var restartable = []string{"server", "rpc", "http", "endure"}

@@ -11,9 +11,9 @@ import (
 type roadRunnerView struct{ d *Daemon }
 
 func (v roadRunnerView) Plugins() []string {
-	names := make([]string, len(v.d.frontends))
-	for i, f := range v.d.frontends {
-		names[i] = f.name
+	var names []string
+	for _, f := range v.d.parts() {
+		names = append(names, f.name)
 	}
 	return names
 }
@@ -58,19 +58,14 @@ func (v roadRunnerView) RemoveWorker(ctx context.Context, plugin string) error {
 	return f.pool.Remove(ctx)
 }
 
-// Reset replaces the workers of one frontend with the configuration in force;
-// the code on disk and the target of server.dir are read anew.
+// Reset replaces the workers of one frontend, which the caller has found in
+// Plugins.
 func (v roadRunnerView) Reset(ctx context.Context, plugin string) error {
-	f := v.d.frontend(plugin)
-	cfg, spec, err := f.next(v.d.current())
-	if err != nil {
-		return err
-	}
-	return explained(f.pool.Reload(ctx, cfg, spec))
+	return v.d.reset(ctx, v.d.frontend(plugin))
 }
 
 func (d *Daemon) frontend(name string) *frontend {
-	for _, f := range d.frontends {
+	for _, f := range d.parts() {
 		if f.name == name {
 			return f
 		}

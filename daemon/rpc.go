@@ -1,9 +1,11 @@
 package daemon
 
 import (
-	"context"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/services/app"
@@ -19,37 +21,52 @@ type rpcService struct {
 	address string
 }
 
-// newRPC opens the RPC sockets: the one that systemd hands over under the name
-// "rpc", and rpc.listen of the configuration. Under systemd there is always one
-// in the instance's runtime folder, because rrctl and reload need it. Without
-// systemd and without a section rpc there is none, as in RoadRunner.
-func (d *Daemon) newRPC(s *settings) (*rpcService, error) {
-	r := &rpcService{}
-	listeners, err := d.listen("rpc", "rpc.listen", "")
+// rpcListen lists where the daemon itself opens RPC sockets, beside the one that
+// systemd may have handed over: at rpc.listen, and under systemd always in the
+// instance's runtime folder, because rrctl and reload need it. A section rpc
+// without an address means RoadRunner's default, if there is no other socket.
+func (s *settings) rpcListen(inherited bool) []string {
+	var list []string
+	if s.rpc != nil && (s.rpc.Listen != "" || !inherited) {
+		list = append(list, s.rpc.Address())
+	}
+	if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" && !inherited {
+		if own := "unix://" + filepath.Join(dir, "rpc.sock"); !slices.Contains(list, own) {
+			list = append(list, own)
+		}
+	}
+	return list
+}
+
+// startRPC opens the RPC sockets and answers. Without systemd and without a
+// section rpc there is no server, as in RoadRunner.
+func (d *Daemon) startRPC(addresses []string) error {
+	listeners, err := d.sockets.stream("rpc", "rpc.listen", "")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if len(listeners) > 0 {
-		r.address = "unix://" + listeners[0].Addr().String()
-	}
-	if s.rpc != nil {
-		own, err := d.listen("rpc", "rpc.listen", s.rpc.Listen)
+	for _, dsn := range addresses {
+		if slices.ContainsFunc(listeners, func(l net.Listener) bool { return strings.HasSuffix(dsn, "://"+l.Addr().String()) }) {
+			continue // the socket unit has the configured address
+		}
+		own, err := d.sockets.stream("rpc", "rpc.listen", dsn)
 		if err != nil {
 			closeAll(listeners)
-			return nil, err
+			return d.boot.tree.At("rpc.listen", err)
 		}
 		listeners = append(listeners, own...)
-	} else if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" && len(listeners) == 0 {
-		r.address = "unix://" + filepath.Join(dir, "rpc.sock")
-		if listeners, err = d.listen("rpc", "rpc.listen", r.address); err != nil {
-			return nil, err
-		}
-	}
-	if s.tree.Has("rpc.listen") {
-		r.address = s.rpc.Listen
 	}
 	if len(listeners) == 0 {
-		return nil, nil
+		return nil
+	}
+	r := &rpcService{}
+	if d.boot.rpc != nil {
+		r.address = d.boot.rpc.Listen // as written; RoadRunner does not set its default
+	}
+	for _, l := range listeners {
+		if a := l.Addr(); r.address == "" && a.Network() == "unix" {
+			r.address = "unix://" + a.String()
+		}
 	}
 	r.server = rpc.New(rpc.Options{Listeners: listeners, Log: d.root.With(logkey.Logger, "rpc")})
 	rpc.RegisterSelf(r.server, RoadRunnerVersion, func() ([]byte, error) { return d.current().tree.JSON() })
@@ -57,20 +74,7 @@ func (d *Daemon) newRPC(s *settings) (*rpcService, error) {
 	resetter.Register(r.server, roadRunnerView{d})
 	app.Register(r.server, d.root.With(logkey.Logger, "app"), os.Stderr)
 	control.Register(r.server, controlView{d}, controlView{d})
-	return r, nil
-}
-
-// env is the value of RR_RPC, "" when there is no RPC server.
-func (r *rpcService) env() string {
-	if r == nil {
-		return ""
-	}
-	return r.address
-}
-
-func (r *rpcService) shutdown(ctx context.Context) error {
-	if r == nil {
-		return nil
-	}
-	return r.server.Shutdown(ctx)
+	d.rpc = r
+	d.run("rpc", r.server.Run)
+	return nil
 }

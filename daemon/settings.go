@@ -2,9 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,19 +24,21 @@ type settings struct {
 // served are the sections that this version reads.
 var served = []string{"version", "server", "rpc", "http", "logs", "endure", "include", "envfile"}
 
-// notServed are the sections of the file that RoadRunner knows and this version
-// does not read. They are no error, so that one file serves both during a move.
-func (s *settings) notServed() []string {
-	var out []string
-	for _, name := range config.Sections {
-		if s.tree.Has(name) && !slices.Contains(served, name) {
-			out = append(out, name)
+// load reads the file and decodes every section.
+func load(o config.Options) (*settings, error) {
+	tree, err := config.Load(o)
+	if err != nil {
+		section := "config"
+		if errors.Is(err, config.ErrNoVersion) {
+			section = ""
 		}
+		return nil, &StartError{Phase: PhaseConfig, Section: section, Err: err}
 	}
-	return out
+	return decode(tree)
 }
 
-// decode reads all sections and reports every mistake in them at once.
+// decode reads all sections and reports every mistake in them at once. What
+// works, but hardly as it was meant, is in Tree.Warnings.
 func decode(tree *config.Tree) (*settings, error) {
 	s := &settings{tree: tree}
 	var errs []error
@@ -69,6 +68,16 @@ func decode(tree *config.Tree) (*settings, error) {
 		s.http = &httpSettings{tree: tree}
 		section("http", s.http)
 	}
+	for _, text := range s.logs.Warnings() {
+		key, problem, _ := strings.Cut(text, ": ")
+		tree.Warn(key, problem, "")
+	}
+	for _, name := range config.Sections {
+		// No error, so that one file serves both during a move.
+		if tree.Has(name) && !slices.Contains(served, name) {
+			tree.Warn(name, "section is not served by this version and is left out", "")
+		}
+	}
 	return s, errors.Join(errs...)
 }
 
@@ -96,7 +105,8 @@ func located(tree *config.Tree, section string, err error) error {
 
 // CheckConfig finds what can be found without starting anything: mistakes in
 // the file, a program or a folder that is not there, a user that is unknown.
-// It is `rrctl config check` and `rrd --check`.
+// It is `rrctl config check` and `rrd --check`. What is only odd is in the
+// tree's Warnings afterwards.
 func CheckConfig(tree *config.Tree) error {
 	s, err := decode(tree)
 	if err != nil {
@@ -104,62 +114,48 @@ func CheckConfig(tree *config.Tree) error {
 	}
 	var errs []error
 	if s.http != nil {
-		_, err := s.spec(specOptions{plugin: "http", command: s.http.Pool.Command})
+		_, err := s.spec("http", s.http.Pool.Command, wiring{})
 		errs = append(errs, err)
+	}
+	if i := s.server.OnInit; i != nil {
+		_, err := credential("server.on_init", i.User, "")
+		errs = append(errs, tree.Locate(err))
 	}
 	return errors.Join(errs...)
 }
 
-// specOptions is what differs between the pools of one daemon.
-type specOptions struct {
-	plugin  string   // RR_MODE
-	command []string // the pool's own command, nil for server.command
-	rpc     string   // RR_RPC
-	relay   *worker.Relay
+// commandKey is the key of the command that starts the workers of a plugin.
+func (s *settings) commandKey(plugin string) string {
+	if key := plugin + ".pool.command"; s.tree.Has(key) {
+		return key
+	}
+	return "server.command"
 }
 
-// spec makes the recipe for a worker of one generation. server.dir is resolved
-// here, so each generation sees where its links point now.
-func (s *settings) spec(o specOptions) (worker.Spec, error) {
-	command, key := s.server.Command, "server.command"
-	if len(o.command) > 0 {
-		command, key = o.command, o.plugin+".pool.command"
+// spec makes the recipe for a worker of one generation of a plugin; command is
+// that of its pool, if it has one of its own. server.dir is resolved here, so
+// each generation sees where its links point now.
+func (s *settings) spec(plugin string, command []string, w wiring) (worker.Spec, error) {
+	if len(command) == 0 {
+		command = s.server.Command
 	}
-	argv := worker.Argv(command)
 	dir, err := resolveDir(s.server.Dir)
 	if err != nil {
-		return worker.Spec{}, s.tree.At("server.dir", err)
+		return worker.Spec{}, s.tree.Locate(err)
 	}
-	if err := lookProgram(argv[0], dir); err != nil {
-		return worker.Spec{}, s.tree.At(key, fmt.Errorf("%s: %w", key, err))
-	}
-	cred, err := credential(s.server.User, s.server.Group)
+	argv, err := findProgram(s.commandKey(plugin), worker.Argv(command), dir)
 	if err != nil {
-		return worker.Spec{}, s.tree.At("server", err)
+		return worker.Spec{}, s.tree.Locate(err)
+	}
+	cred, err := credential("server", s.server.User, s.server.Group)
+	if err != nil {
+		return worker.Spec{}, s.tree.Locate(err)
 	}
 	return worker.Spec{
 		Argv:       argv,
-		Env:        config.WorkerEnv(s.tree.Environ(), s.server.Relay, o.rpc, s.server.Env, RoadRunnerVersion, o.plugin),
+		Env:        config.WorkerEnv(s.tree.Environ(), w.relay, w.rpc, s.server.Env, RoadRunnerVersion, plugin),
 		Dir:        dir,
 		Credential: cred,
-		Relay:      o.relay,
+		Relay:      w.listener,
 	}, nil
-}
-
-// lookProgram says in words what fork/exec would say in errno.
-func lookProgram(name, dir string) error {
-	if strings.Contains(name, "/") && !filepath.IsAbs(name) && dir != "" {
-		name = filepath.Join(dir, name)
-	}
-	_, err := exec.LookPath(name)
-	if errors.Is(err, exec.ErrDot) {
-		return nil
-	}
-	if errors.Is(err, exec.ErrNotFound) && name == "php" {
-		return errors.New(`cannot find the program "php"; install it (apt-get install php-cli) or write the whole path`)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot run %q: %w; write the whole path of a program that is executable", name, errors.Unwrap(err))
-	}
-	return nil
 }

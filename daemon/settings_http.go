@@ -54,6 +54,8 @@ func (h *httpSettings) Validate() error {
 	for _, name := range h.Middleware {
 		if slices.Contains(middlewareNotServed, name) {
 			refuse("http.middleware", fmt.Sprintf("middleware %q", name))
+		} else {
+			h.tree.Warn("http.middleware", fmt.Sprintf("middleware %q does not exist and is left out", name), "")
 		}
 	}
 	return errors.Join(errs...)

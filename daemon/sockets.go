@@ -10,7 +10,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/systemd"
@@ -27,15 +29,41 @@ type sockets struct {
 	inherited *systemd.Inherited
 	notify    *systemd.Notifier
 	log       *slog.Logger
+
+	mu    sync.Mutex
+	bound []boundSocket
+}
+
+// boundSocket is a listening socket for `rrctl status`.
+type boundSocket struct {
+	name      string
+	addr      net.Addr
+	inherited bool
+}
+
+// open are the sockets found so far.
+func (s *sockets) open() []boundSocket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bound
 }
 
 // stream returns the listeners called name. dsn is the configured address,
 // "" when there is none: then only inherited sockets count, and none at all is
 // no error.
 func (s *sockets) stream(name, key, dsn string) ([]net.Listener, error) {
-	listeners, err := s.inherited.Listeners(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the inherited socket %q: %w", name, err)
+	listeners, inherited, err := s.find(name, key, dsn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range listeners {
+		s.bound = append(s.bound, boundSocket{name: name, addr: l.Addr(), inherited: inherited})
+	}
+	return listeners, err
+}
+
+func (s *sockets) find(name, key, dsn string) (listeners []net.Listener, inherited bool, err error) {
+	if listeners, err = s.inherited.Listeners(name); err != nil {
+		return nil, false, err
 	}
 	if len(listeners) > 0 {
 		for _, l := range listeners {
@@ -44,104 +72,124 @@ func (s *sockets) stream(name, key, dsn string) ([]net.Listener, error) {
 		if dsn != "" {
 			s.log.Debug("configured address not bound, the inherited socket is used instead", logkey.Key, key, "address", dsn)
 		}
-		return listeners, nil
+		return listeners, true, nil
 	}
 	if dsn == "" {
-		return nil, nil
+		return nil, false, nil
 	}
-	stored := systemd.StoreName("listen", name, dsn)
+	stored := storeName(name, dsn)
 	if listeners, err = s.inherited.Listeners(stored); err != nil {
-		return nil, fmt.Errorf("cannot use the stored socket %q: %w", stored, err)
+		return nil, false, err
 	}
 	if len(listeners) > 0 {
 		s.log.Info("socket kept open over the restart", logkey.Socket, name, "address", dsn)
-		return listeners, nil
+		return listeners, true, nil
 	}
-	l, err := listen(key, dsn)
+	l, err := listen(dsn)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	s.store(stored, l)
-	return []net.Listener{l}, nil
+	if u, ok := l.(*net.UnixListener); ok {
+		// With a store the path has to stay when this process ends: the
+		// successor gets the socket and listens there.
+		u.SetUnlinkOnClose(!s.notify.Enabled())
+	}
+	if conn, ok := l.(syscall.Conn); ok {
+		if err := s.notify.Store(stored, conn); err != nil {
+			s.log.Warn("socket cannot be kept over a restart", logkey.Socket, name, logkey.Error, err)
+		}
+	}
+	return []net.Listener{l}, false, nil
 }
 
-// store hands a copy of the socket to systemd; without systemd it does nothing.
-func (s *sockets) store(name string, l net.Listener) {
-	conn, ok := l.(syscall.Conn)
-	if !ok {
-		return
-	}
-	if err := s.notify.Store(name, conn); err != nil {
-		s.log.Warn("socket cannot be kept over a restart", logkey.Socket, name, logkey.Error, err)
-	}
+// storeName is the name of a socket in the descriptor store.
+func storeName(name, dsn string) string {
+	scheme, addr := splitDSN(dsn)
+	return systemd.StoreName("listen", name, scheme+"://"+addr)
 }
 
-// release closes what was handed over and nobody asked for, and takes stored
-// sockets of addresses that are no longer configured out of the store.
-func (s *sockets) release() error {
-	stored := s.inherited.Stored()
-	for _, name := range s.inherited.Names() {
-		if slices.Contains(stored, name) {
-			if err := s.notify.Remove(name); err != nil {
-				s.log.Warn("cannot take a socket out of the descriptor store", logkey.Socket, name, logkey.Error, err)
-			}
-			s.log.Info("socket kept over the restart is no longer configured, closing it", logkey.Socket, name)
+// forget closes the sockets in the descriptor store that are not wanted any
+// more. It comes before anything is bound: an old socket may hold an address
+// that a new one needs, such as :8080 and 127.0.0.1:8080.
+func (s *sockets) forget(ctx context.Context, wanted []string) error {
+	removed := false
+	var errs []error
+	for _, name := range s.inherited.Stored() {
+		if slices.Contains(wanted, name) {
 			continue
 		}
+		s.log.Info("socket kept over the restart is no longer configured, closing it", logkey.Socket, name)
+		for _, f := range s.inherited.Files(name) {
+			errs = append(errs, f.Close())
+		}
+		errs = append(errs, s.notify.Remove(name))
+		removed = true
+	}
+	if removed {
+		// systemd holds its copy open until it has read the message.
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		errs = append(errs, s.notify.Barrier(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// close closes what was handed over and nobody asked for.
+func (s *sockets) close() error {
+	for _, name := range s.inherited.Names() {
 		s.log.Warn("inherited socket is not used: no frontend of that name is configured (FileDescriptorName= of the socket unit)", logkey.Socket, name)
 	}
 	return s.inherited.Close()
 }
 
-// listen binds host:port, tcp://host:port or unix://path.
+func splitDSN(dsn string) (scheme, addr string) {
+	scheme, addr, ok := strings.Cut(dsn, "://")
+	if !ok {
+		return "tcp", dsn
+	}
+	return scheme, addr
+}
+
+// listen binds host:port, tcp://host:port or unix://path. Errors do not name
+// the key: the caller knows it.
 //
 // RoadRunner sets SO_REUSEPORT, so that a second server on the same port takes
 // half of the requests without a word; rrd does not, and says that the port is
 // taken. An empty host means IPv4, as in RoadRunner.
-func listen(key, dsn string) (net.Listener, error) {
-	scheme, addr, ok := strings.Cut(dsn, "://")
-	if !ok {
-		scheme, addr = "tcp", dsn
-	}
-	network := "tcp"
-	switch scheme {
+func listen(dsn string) (net.Listener, error) {
+	network, addr := splitDSN(dsn)
+	switch network {
 	case "tcp":
 		if host, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, fmt.Errorf("%s: cannot use the address %q: %v; write host:port, for example 127.0.0.1:8080", key, dsn, err)
+			return nil, fmt.Errorf("cannot use the address %q: %v; write host:port, for example 127.0.0.1:8080", dsn, err)
 		} else if host == "" {
 			network = "tcp4"
 		}
 	case "unix":
-		network = "unix"
 		if err := removeStale(addr); err != nil {
-			return nil, fmt.Errorf("%s: cannot use the address %q: %w", key, dsn, err)
+			return nil, fmt.Errorf("cannot use the address %q: %w", dsn, err)
 		}
 	default:
-		return nil, fmt.Errorf("%s: cannot use the address %q: the scheme must be tcp:// or unix://", key, dsn)
+		return nil, fmt.Errorf("cannot use the address %q: the scheme must be tcp:// or unix://", dsn)
 	}
-	lc := net.ListenConfig{}
-	l, err := lc.Listen(context.Background(), network, addr)
+	l, err := net.Listen(network, addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: cannot listen on %s: the address is in use by another process; stop it (ss -ltnp shows it) or choose another %s", key, dsn, key)
+		return nil, fmt.Errorf("cannot listen on %s: the address is in use by another process (ss -ltnp shows it); stop that or choose another address", dsn)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s: cannot listen on %s: permission denied; use a port above 1023 or a socket unit of systemd", key, dsn)
+		return nil, fmt.Errorf("cannot listen on %s: permission denied; use a port above 1023, a folder that may be written, or a socket unit of systemd", dsn)
 	case err != nil:
-		return nil, fmt.Errorf("%s: cannot listen on %s: %w", key, dsn, err)
+		return nil, fmt.Errorf("cannot listen on %s: %w", dsn, err)
 	}
-	if u, ok := l.(*net.UnixListener); ok {
-		// The path stays when this process ends: a successor that got the
-		// socket from the store still listens there.
-		u.SetUnlinkOnClose(false)
+	if network == "unix" {
 		if err := os.Chmod(addr, 0o660); err != nil {
-			l.Close()
-			return nil, fmt.Errorf("%s: cannot set the mode of %s: %w", key, addr, err)
+			return nil, errors.Join(fmt.Errorf("cannot set the mode of %s: %w", addr, err), l.Close())
 		}
 	}
 	return l, nil
 }
 
-// removeStale removes a socket file that nobody listens on any more. Upstream
+// removeStale removes a socket file that nobody listens on any more. RoadRunner
 // unlinks whatever lies there, and so cuts off a server that still runs.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)

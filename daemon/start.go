@@ -8,63 +8,78 @@ import (
 	_ "net/http/pprof" // on the default mux, served only with Options.Debug
 	"time"
 
+	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/ipc/logkey"
-	"github.com/rr-systemd/rrd/pool/worker"
 )
 
 // start brings everything up in the order in which parts need each other: the
 // RPC socket first, because PHP code may call it while it boots, the frontends'
-// servers last.
-func (d *Daemon) start(serving, life context.Context) error {
-	d.life = life
-	s := d.current()
+// servers last. It gives up when serving ends.
+func (d *Daemon) start(serving context.Context) error {
+	s := d.boot
 	for _, w := range s.tree.Warnings() {
 		d.log.Warn(w.String())
 	}
-	for _, name := range s.notServed() {
-		d.log.Warn("section is not served by this version and is left out", logkey.Key, name)
+	if s.http != nil && s.http.Address == "" && !d.sockets.inherited.Has("http") {
+		return &StartError{Phase: PhaseInit, Section: "http", Err: s.tree.Locate(&config.Error{
+			Key:     "http.address",
+			Problem: "unable to run http service, no method has been specified (http, https, http/2 or FastCGI)",
+			Fix:     "write for example address: 127.0.0.1:8080, or start the socket unit rr-http@.socket",
+		})}
 	}
-
-	d.spawner = worker.NewSpawner()
-	rpc, err := d.newRPC(s)
-	if err != nil {
+	rpcListen := s.rpcListen(d.sockets.inherited.Has("rpc"))
+	if err := d.sockets.forget(serving, d.wanted(rpcListen)); err != nil {
+		return err
+	}
+	if err := d.startRPC(rpcListen); err != nil {
 		return &StartError{Phase: PhaseServe, Section: "rpc", Err: err}
 	}
-	d.rpc = rpc
-	if rpc != nil {
-		d.run(life, "rpc", rpc.server.Run)
+	if d.rpc == nil && s.http == nil {
+		return &StartError{Phase: PhaseConfig, Err: errors.New("nothing to serve: add the sections server and http to the configuration")}
 	}
 	if s.server.OnInit != nil {
-		spec, err := s.spec(specOptions{plugin: ""})
-		if err == nil {
-			err = runOnInit(serving, s.server.OnInit, spec.Env, spec.Dir, d.log)
-		}
-		if err != nil {
+		if err := d.runOnInit(serving, s); err != nil {
 			return &StartError{Phase: PhaseInit, Section: "server", Err: err}
 		}
 	}
+	if err := d.openRelay(s); err != nil {
+		return &StartError{Phase: PhaseServe, Section: "server", Err: err}
+	}
 	if s.http != nil {
 		if err := d.startHTTP(serving, s); err != nil {
-			return err
+			return &StartError{Phase: PhaseServe, Section: "http", Err: err}
 		}
 	}
-	if err := d.sockets.release(); err != nil {
-		return err
-	}
-	if len(d.frontends) == 0 && d.rpc == nil {
-		return errors.New("nothing to serve: add a section http (and server.command) to the configuration")
-	}
 	if d.opts.Debug {
-		d.run(life, "pprof", servePprof)
+		l, err := net.Listen("tcp", "127.0.0.1:6061")
+		if err != nil {
+			return &StartError{Phase: PhaseServe, Section: "profiles", Err: err}
+		}
+		d.run("profiles", func(ctx context.Context) error { return serveProfiles(ctx, l) })
 	}
-	return nil
+	return d.sockets.close()
+}
+
+// wanted are the names of the sockets in the descriptor store that this
+// configuration has a use for.
+func (d *Daemon) wanted(rpcListen []string) []string {
+	var names []string
+	for _, dsn := range rpcListen {
+		names = append(names, storeName("rpc", dsn))
+	}
+	if d.boot.http != nil {
+		names = append(names, storeName("http", d.boot.http.Address))
+	}
+	return names
 }
 
 // announce tells everybody that requests are answered.
-func (d *Daemon) announce() {
-	_ = d.health.to(Ready, "")
+func (d *Daemon) announce(serving context.Context) {
+	if d.health.to(Ready, "") != nil {
+		return
+	}
 	d.assess()
-	if err := d.notify.Ready(d.statusLine()); err != nil {
+	if err := d.notify.Ready(d.status.set(d.statusLine())); err != nil {
 		d.log.Warn("cannot notify systemd", logkey.Error, err)
 	}
 	d.roadRunnerLine("[INFO] RoadRunner server started; version: " + RoadRunnerVersion + ", buildtime: " + BuildTime)
@@ -72,18 +87,16 @@ func (d *Daemon) announce() {
 		d.roadRunnerLine("[INFO] sdnotify: notified")
 	}
 	d.log.Info("ready", "version", Version, "took", time.Since(d.started).Round(time.Millisecond).String())
-	interval := d.notify.WatchdogInterval()
-	d.background.Go(func() { d.watch(d.life, interval) })
-	d.background.Go(func() { d.keepStatus(d.life) })
+	// Both end when the drain begins, which speaks to systemd itself.
+	if every := d.watchdogInterval(); every > 0 {
+		d.background.Go(func() { d.heartbeat(serving, every, d.probe, d.notify.Watchdog) })
+	}
+	d.background.Go(func() { d.keepStatus(serving) })
 }
 
-// servePprof serves the profiles on loopback only; RoadRunner's -d opens them
-// to the network.
-func servePprof(ctx context.Context) error {
-	l, err := net.Listen("tcp", "127.0.0.1:6061")
-	if err != nil {
-		return err
-	}
+// serveProfiles serves on loopback only; RoadRunner's -d opens the profiles to
+// the network.
+func serveProfiles(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/pool"
@@ -29,39 +30,66 @@ type StartError struct {
 	Err     error
 }
 
+// Error has one line for each mistake, with key, file and line where they are
+// known, and what to do about it.
 func (e *StartError) Error() string {
-	switch e.Phase {
-	case PhaseServe:
-		return fmt.Sprintf("cannot start %s: %s", e.Section, oneLine(e.Err))
-	default:
+	if e.Phase != PhaseServe {
 		return e.Err.Error()
 	}
+	return "cannot start " + e.Section + ": " + oneLine(e.Err)
 }
 
 func (e *StartError) Unwrap() error { return e.Err }
 
-// oneLine adds to the text of a worker that did not boot what a person needs to
-// mend it: the command, how it ended, what it wrote last, the likely fix.
+// maxWords is how many of a dead worker's last lines go into one line of ours.
+const maxWords = 5
+
+// oneLine is what went wrong while starting, with its key and place. For a
+// worker that did not boot it adds what a person needs to mend it: the command,
+// how it ended, what it wrote last, the likely fix.
 func oneLine(err error) string {
+	text := err.Error()
+	var at *config.Error
+	if errors.As(err, &at) {
+		text = (*config.Warning)(at).String() // without "cannot read"
+	}
 	var boot *pool.BootError
 	if !errors.As(err, &boot) {
-		return err.Error()
+		return flat(text)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v: %q", err, strings.Join(boot.Argv, " "))
+	fmt.Fprintf(&b, "%s: %q", text, strings.Join(boot.Argv, " "))
 	if boot.Dir != "" {
 		fmt.Fprintf(&b, " in %s", boot.Dir)
 	}
 	if boot.Exit.Known {
 		fmt.Fprintf(&b, " ended with %s", boot.Exit)
 	}
-	if len(boot.Stderr) > 0 {
-		fmt.Fprintf(&b, "; it wrote: %s", strings.Join(boot.Stderr, " | "))
+	if last := boot.Stderr; len(last) > 0 {
+		fmt.Fprintf(&b, "; it wrote: %s", strings.Join(last[max(0, len(last)-maxWords):], "\n"))
 	}
 	if boot.Hint != "" {
 		fmt.Fprintf(&b, "; %s", boot.Hint)
 	}
-	return b.String()
+	return flat(b.String())
+}
+
+// flat makes one printable line of a text that may hold anything that a program
+// has written.
+func flat(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		line = strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return ' '
+		}, line)
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " | ")
 }
 
 // explained gives the error of a worker that did not boot its whole story, in
@@ -75,24 +103,23 @@ func explained(err error) error {
 	return fmt.Errorf("%w%s", err, story)
 }
 
-// RoadRunner is the text that `rr serve` prints for the same failure
-// (recorded from v2025.1.15). It is printed last, after our own line, when the
-// daemon was started as `rr serve`.
+// RoadRunner is the text that `rr serve` prints for the same failure (recorded
+// from v2025.1.15).
 func (e *StartError) RoadRunner() string {
 	cause := e.Err.Error()
 	var own *config.Error
 	if errors.As(e.Err, &own) {
 		cause = own.Problem
 	}
-	switch e.Phase {
-	case PhaseConfig:
-		if e.Section == "" {
-			return "handle_serve_command: " + cause
-		}
-		return "handle_serve_command:\n\t" + e.Section + "_plugin_init: " + cause
-	case PhaseInit:
-		return "handle_serve_command:\n\t" + e.Section + "_plugin_init: " + cause
-	default:
+	switch {
+	case e.Phase == PhaseServe:
 		return fmt.Sprintf("handle_serve_command: Function call error:\n\tserve error from the plugin *%s.Plugin stopping execution, error: %s", e.Section, cause)
+	case e.Section == "":
+		return "handle_serve_command: " + cause
 	}
+	operation := "\n\t" + e.Section + "_plugin_init: "
+	if e.Section == "http" {
+		operation = "\n\thttp_plugin_init:\n\tvalidation: "
+	}
+	return "handle_serve_command:" + operation + cause
 }

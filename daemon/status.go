@@ -4,11 +4,50 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
 // statusEvery is how often STATUS= is renewed while nothing special happens.
 const statusEvery = 5 * time.Second
+
+// statusText is the line that systemd has, and what the next one adds to the
+// figures.
+type statusText struct {
+	mu     sync.Mutex
+	sent   string
+	reload string // why the last reload failed, "" if it did not
+}
+
+func (t *statusText) set(line string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sent = line
+	return line
+}
+
+func (t *statusText) differs(line string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := t.sent != line
+	t.sent = line
+	return changed
+}
+
+func (t *statusText) reloaded(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reload = ""
+	if err != nil {
+		t.reload, _, _ = strings.Cut(err.Error(), "\n")
+	}
+}
+
+func (t *statusText) reloadProblem() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reload
+}
 
 // keepStatus keeps the line that `systemctl status` shows up to date.
 func (d *Daemon) keepStatus(ctx context.Context) {
@@ -25,20 +64,33 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 	}
 }
 
-// assess judges the pools and publishes a change.
+// assess judges the pools and publishes a change. A pool is in trouble when
+// workers are missing and are not being started either, that is when starts
+// fail; it is well again when all of its workers are ready. So the ordinary
+// replacement of a worker is no news.
 func (d *Daemon) assess() {
-	var problems []string
-	for _, f := range d.frontends {
-		if s := f.pool.Stats(); s.Workers < s.Target {
-			problems = append(problems, fmt.Sprintf("%s has %d of %d workers", f.name, s.Workers, s.Target))
+	var short, trouble []string
+	for _, f := range d.parts() {
+		s := f.pool.Stats()
+		if s.Workers >= s.Target {
+			continue
+		}
+		text := fmt.Sprintf("%s has %d of %d workers", f.name, s.Workers, s.Target)
+		short = append(short, text)
+		if s.Workers+s.Starting < s.Target {
+			trouble = append(trouble, text)
 		}
 	}
-	if d.health.assess(strings.Join(problems, ", ")) {
+	if d.health.assess(strings.Join(short, ", "), len(trouble) > 0) {
 		d.publishStatus()
 	}
 }
 
-func (d *Daemon) publishStatus() { _ = d.notify.Status(d.statusLine()) }
+func (d *Daemon) publishStatus() {
+	if line := d.statusLine(); d.status.differs(line) {
+		_ = d.notify.Status(line)
+	}
+}
 
 // statusLine is for people: "http 4/4 idle, queue 0, 12.3k requests".
 func (d *Daemon) statusLine() string {
@@ -51,9 +103,12 @@ func (d *Daemon) statusLine() string {
 		}
 		parts = append(parts, text)
 	}
-	for _, f := range d.frontends {
+	for _, f := range d.parts() {
 		s := f.pool.Stats()
 		parts = append(parts, fmt.Sprintf("%s %d/%d idle, queue %d, %s requests", f.name, s.Ready, s.Workers, s.Waiting, short(f.requests())))
+	}
+	if why := d.status.reloadProblem(); why != "" {
+		parts = append(parts, "the last reload failed: "+why)
 	}
 	return strings.Join(parts, "; ")
 }

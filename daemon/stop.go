@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
@@ -15,43 +16,54 @@ const extendStep = 5 * time.Second
 // drain ends the daemon without losing a request: the frontends stop accepting
 // and finish what they have, then the workers stop, then the RPC socket closes.
 // All of it takes no longer than the grace period, apart from the time that
-// workers need to obey the stop order.
-func (d *Daemon) drain() error {
-	if err := d.health.to(Draining, "stop requested"); err != nil {
-		return err
+// workers need to obey the stop order. failure is why the start failed, nil for
+// a stop that was asked for.
+//
+// Requests that the grace period cuts off are no error: the daemon was asked to
+// stop and did, so systemd must not start it again.
+func (d *Daemon) drain(failure error) error {
+	reason := "stop requested"
+	if failure != nil {
+		reason = "the start failed"
 	}
+	_ = d.health.to(Draining, reason)
 	_ = d.notify.Stopping()
-	d.publishStatus()
-	d.log.Info("stopping", "grace", d.grace().String())
+	d.log.Info("stopping", "reason", reason, "grace", d.grace().String())
 
 	ctx, cancel := context.WithTimeout(d.patience, d.grace())
 	defer cancel()
 	extending, stopExtending := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		d.extendStopTimeout(extending)
-	}()
+	var extender sync.WaitGroup
+	extender.Go(func() { d.extendStopTimeout(extending) })
 
-	var errs []error
-	for _, f := range d.frontends {
-		if f.server == nil {
-			continue // the start failed before there was one
+	err := d.each(func(f *frontend) error {
+		if err := f.server.Shutdown(ctx); err == nil {
+			return nil
 		}
-		if err := f.server.Shutdown(ctx); err != nil {
-			d.log.Warn("not all requests could finish within the grace period", "frontend", f.name, logkey.Error, err)
-			errs = append(errs, f.server.Close())
+		if failure == nil {
+			d.log.Warn("requests are cut off, they did not finish within the grace period", "frontend", f.name, logkey.Key, "endure.grace_period")
 		}
+		return f.server.Close()
+	})
+	err = errors.Join(err, d.each(func(f *frontend) error { return f.pool.Stop(ctx) }))
+	if d.rpc != nil {
+		_ = d.rpc.server.Shutdown(ctx) // its only error is that calls were cut off
 	}
-	for _, f := range d.frontends {
-		if err := f.pool.Stop(ctx); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	errs = append(errs, d.rpc.shutdown(ctx))
 	stopExtending()
-	<-done
+	extender.Wait()
 	_ = d.health.to(Stopped, "")
+	return err
+}
+
+// each does something to all frontends at once.
+func (d *Daemon) each(do func(*frontend) error) error {
+	parts := d.parts()
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, f := range parts {
+		wg.Go(func() { errs[i] = do(f) })
+	}
+	wg.Wait()
 	return errors.Join(errs...)
 }
 

@@ -176,6 +176,8 @@ func TestWorkerThatDiedIdleLosesNoRequest(t *testing.T) {
 
 func TestChildOfDeadWorkerDoesNotHoldTheRequest(t *testing.T) {
 	p, _ := newPool(t, Config{NumWorkers: 1})
+	pid := mustPID(t, p)
+	defer unix.Kill(-pid, unix.SIGKILL) // the child stays in the worker's group
 	_, err := do(p, "child")
 	if !errors.Is(err, ipc.ErrWorkerFailed) {
 		t.Errorf("got %v", err)

@@ -254,3 +254,5 @@ func equal[T comparable](t testing.TB, what string, got, want T) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

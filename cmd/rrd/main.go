@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -63,19 +64,21 @@ func checkConfig(o config.Options) error {
 	if err != nil {
 		return err
 	}
+	err = daemon.CheckConfig(tree)
 	for _, w := range tree.Warnings() {
 		fmt.Fprintln(os.Stderr, "rrd: warning:", w.String())
 	}
-	return daemon.CheckConfig(tree)
+	return err
 }
 
 // report prints why the daemon ended, a line for each mistake. After `rr serve`
-// it is the text that RoadRunner prints; ours is in the log then.
+// the last is the text that RoadRunner prints.
 func report(err error, roadRunner bool) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(os.Stderr, "rrd:", strings.TrimSuffix(line, "\n"))
+	}
 	var start *daemon.StartError
 	if roadRunner && errors.As(err, &start) {
 		fmt.Fprintln(os.Stderr, start.RoadRunner())
-		return
 	}
-	fmt.Fprintln(os.Stderr, "rrd:", err)
 }

@@ -29,6 +29,24 @@ type Options struct {
 	Experimental bool // heed the key `envfile`
 }
 
+// Absolute returns options that mean the same files after a change of the
+// working directory.
+func (o Options) Absolute() (Options, error) {
+	var err error
+	if o.WorkDir != "" {
+		if o.WorkDir, err = filepath.Abs(o.WorkDir); err != nil {
+			return o, err
+		}
+	}
+	if o.File == "" {
+		o.File = DefaultFile
+	}
+	if o.WorkDir == "" {
+		o.File, err = filepath.Abs(o.File)
+	}
+	return o, err
+}
+
 // Load reads a configuration. What is wrong with its content comes back as
 // [Errors], all of it at once; a file that cannot be opened as a wrapped
 // *fs.PathError.

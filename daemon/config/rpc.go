@@ -10,10 +10,6 @@ type RPC struct {
 	// Listen is tcp://host:port or unix://path, as written. Workers get it as
 	// RR_RPC only if it is in the file; see Address for the default.
 	Listen string `cfg:"listen"`
-	// Workers says what worker processes may call: "" or "default" is all that
-	// RoadRunner's PHP packages use, "restricted" leaves out what manages the
-	// server. (extension)
-	Workers string `cfg:"workers"`
 }
 
 // Address is Listen with its default.
@@ -24,24 +20,15 @@ func (r *RPC) Address() string {
 	return r.Listen
 }
 
-// Defaults fills what is not set. Listen stays as it is.
-func (r *RPC) Defaults() {
-	if r.Workers == "" {
-		r.Workers = "default"
-	}
-}
+// Defaults does nothing: Listen stays as it is, see Address.
+func (r *RPC) Defaults() {}
 
 // Validate returns [Errors]; Problem is RoadRunner's text where it has one.
 func (r *RPC) Validate() error {
-	var errs Errors
-	if r.Listen != "" && !validDSN(r.Listen) {
-		errs = append(errs, &Error{Key: "rpc.listen", Value: r.Listen, Problem: "invalid socket DSN (tcp://:6001, unix://file.sock)",
-			Fix: dsnAdvice(r.Listen)})
+	if r.Listen == "" || validDSN(r.Listen) {
+		return nil
 	}
-	if r.Workers != "" && r.Workers != "default" && r.Workers != "restricted" {
-		errs = append(errs, &Error{Key: "rpc.workers", Value: r.Workers, Problem: "unknown value", Fix: "write default or restricted"})
-	}
-	return errs.orNil()
+	return Errors{{Key: "rpc.listen", Value: r.Listen, Problem: "invalid socket DSN (tcp://:6001, unix://file.sock)", Fix: dsnAdvice(r.Listen)}}
 }
 
 func dsnAdvice(listen string) string {

@@ -29,7 +29,7 @@ func didYouMean(name string, known []string) string {
 	if guess := nearest(name, known); guess != "" {
 		return fmt.Sprintf("did you mean %q?", guess)
 	}
-	known = slices.Sorted(slices.Values(known))
+	known = slices.Compact(slices.Sorted(slices.Values(known)))
 	if len(known) == 0 {
 		return "remove it"
 	}

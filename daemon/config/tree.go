@@ -139,6 +139,11 @@ func (t *Tree) Warnings() []Warning {
 	return slices.Clone(t.warnings)
 }
 
+// Warn adds a warning about a key.
+func (t *Tree) Warn(key, problem, fix string) {
+	t.warn(Warning{Position: t.Position(key), Key: key, Problem: problem, Fix: fix})
+}
+
 func (t *Tree) warn(w Warning) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -19,18 +19,12 @@ func WorkerEnv(base []string, relay, rpcListen string, env map[string]string, ve
 	out := envList{at: make(map[string]int, len(base)+len(env)+8)}
 	// Huge pages make PHP copy bodies of many MiB about three times faster.
 	out.set("USE_ZEND_ALLOC_HUGE_PAGES", "1")
-	for _, entry := range base {
-		if name, value, ok := strings.Cut(entry, "="); ok && !daemonOnly(name) {
-			out.set(name, value)
-		}
-	}
+	out.inherit(base)
 	out.set("RR_RELAY", relay)
 	if rpcListen != "" {
 		out.set("RR_RPC", rpcListen)
 	}
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		out.set(strings.ToUpper(name), env[name])
-	}
+	out.configured(env)
 	out.set("RR_VERSION", version)
 	out.set("RR_MODE", mode)
 	for _, entry := range extra {
@@ -38,6 +32,15 @@ func WorkerEnv(base []string, relay, rpcListen string, env map[string]string, ve
 			out.set(strings.ToUpper(name), value)
 		}
 	}
+	return out.entries
+}
+
+// ProcessEnv is the environment of a child that is no worker: base without what
+// belongs to the daemon alone, and over it env with names in upper case.
+func ProcessEnv(base []string, env map[string]string) []string {
+	out := envList{at: make(map[string]int, len(base)+len(env))}
+	out.inherit(base)
+	out.configured(env)
 	return out.entries
 }
 
@@ -63,4 +66,18 @@ func (l *envList) set(name, value string) {
 	}
 	l.at[name] = len(l.entries)
 	l.entries = append(l.entries, entry)
+}
+
+func (l *envList) inherit(base []string) {
+	for _, entry := range base {
+		if name, value, ok := strings.Cut(entry, "="); ok && !daemonOnly(name) {
+			l.set(name, value)
+		}
+	}
+}
+
+func (l *envList) configured(env map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		l.set(strings.ToUpper(name), env[name])
+	}
 }

@@ -50,7 +50,7 @@ func TestSectionDefaults(t *testing.T) {
 	}
 	var endure Endure
 	endure.Defaults()
-	if endure.GracePeriod != 30*time.Second || endure.LogLevel != "error" {
+	if endure.GracePeriod != 30*time.Second {
 		t.Errorf("endure: %+v", endure)
 	}
 	var rpc RPC
@@ -72,12 +72,10 @@ func TestSectionValidate(t *testing.T) {
 			"server.on_init.exec_timeout: timeout is negative; write for example 60s"},
 		{&RPC{}, ""},
 		{&RPC{Listen: "/run/x"}, "rpc.listen: invalid socket DSN (tcp://:6001, unix://file.sock); write unix:///run/x"},
-		{&RPC{Listen: "http://x", Workers: "none"}, "rpc.listen: invalid socket DSN (tcp://:6001, unix://file.sock); scheme http is unknown; write tcp://127.0.0.1:6001 or unix:///run/rr/app/rpc.sock\n" +
-			"rpc.workers: unknown value; write default or restricted"},
-		{&Endure{LogLevel: "warn"}, ""},
-		{&Endure{LogLevel: "loud", GracePeriod: -1, WatchdogSec: -1}, "endure.grace_period: grace period is negative; write for example 30s\n" +
-			"endure.watchdog_sec: number of seconds is negative; write 0 to follow WatchdogSec= of the unit\n" +
-			"endure.log_level: unknown log level \"loud\"; write debug, info, warn or error"},
+		{&RPC{Listen: "http://x"}, "rpc.listen: invalid socket DSN (tcp://:6001, unix://file.sock); scheme http is unknown; write tcp://127.0.0.1:6001 or unix:///run/rr/app/rpc.sock"},
+		{&Endure{}, ""},
+		{&Endure{GracePeriod: -1, WatchdogSec: -1}, "endure.grace_period: grace period is negative; write for example 30s\n" +
+			"endure.watchdog_sec: number of seconds is negative; write 0 to follow WatchdogSec= of the unit"},
 	} {
 		got := ""
 		if err := c.section.Validate(); err != nil {

@@ -96,6 +96,11 @@ func (c *Control) write(e *entry) error {
 	}
 }
 
+// ToJournal reports whether records of a channel go to the journal.
+func (c *Control) ToJournal(channel string) bool {
+	return c.routes.Load().find(channel).journal
+}
+
 // WantsColor reports whether standard output is a terminal that takes colours:
 // RoadRunner decides by standard output even for lines on standard error.
 func WantsColor() bool {
@@ -104,8 +109,9 @@ func WantsColor() bool {
 
 // route is where the records of a channel go.
 type route struct {
-	level slog.Level
-	write func(*entry) error
+	level   slog.Level
+	journal bool
+	write   func(*entry) error
 }
 
 var discard = &route{level: levelOff, write: func(*entry) error { return nil }}

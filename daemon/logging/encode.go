@@ -2,8 +2,11 @@ package logging
 
 import (
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rr-systemd/rrd/ipc/logkey"
 )
 
 // encoder writes entries as lines. Its lines are RoadRunner's:
@@ -89,6 +92,7 @@ func (e *encoder) appendJSON(b []byte, r *entry) []byte {
 func (e *encoder) appendConsole(b []byte, r *entry) []byte {
 	switch e.mode {
 	case raw:
+		return e.appendRaw(b, r)
 	case production:
 		b = strconv.AppendInt(b, r.time.UnixNano(), 10)
 		b = append(b, '\t')
@@ -108,13 +112,36 @@ func (e *encoder) appendConsole(b []byte, r *entry) []byte {
 			b = append(b, '\t')
 		}
 	}
+	if len(r.attrs) == 0 {
+		return append(b, r.message...)
+	}
+	// What a worker writes ends with a line feed; its fields belong to its line.
+	b = append(b, strings.TrimSuffix(r.message, "\n")...)
+	b = append(b, "\t{"...)
+	b = e.style().appendFields(b, r.attrs)
+	return append(b, '}')
+}
+
+// appendRaw leaves out who speaks: mode raw is for programs that read what
+// workers write to stderr as it is.
+func (e *encoder) appendRaw(b []byte, r *entry) []byte {
 	b = append(b, r.message...)
+	r.attrs = slices.DeleteFunc(r.attrs, func(a slog.Attr) bool { return speaker(a.Key) })
 	if len(r.attrs) > 0 {
 		b = append(b, "\t{"...)
 		b = e.style().appendFields(b, r.attrs)
 		b = append(b, '}')
 	}
 	return b
+}
+
+// speaker names the attributes that say whose line it is.
+func speaker(key string) bool {
+	switch key {
+	case logkey.Pool, logkey.Worker, logkey.Generation, logkey.RequestID:
+		return true
+	}
+	return false
 }
 
 const nameWidth = 12

@@ -134,8 +134,7 @@ func appendMessage(b []byte, e *entry) []byte {
 	b, start := begin(b)
 	b = append(b, strings.TrimRight(e.message, "\r\n")...)
 	for i := range e.attrs {
-		switch e.attrs[i].Key {
-		case logkey.Pool, logkey.Worker, logkey.Generation, logkey.RequestID:
+		if speaker(e.attrs[i].Key) {
 			continue
 		}
 		b = append(b, ' ')

@@ -61,7 +61,7 @@ func (o *opener) journalRoute(level slog.Level) (*route, error) {
 	}
 	j, fallback := o.journal, &encoder{mode: production, json: true, ending: "\n"}
 	stderr := o.std(o.options.Stderr)
-	return &route{level: level, write: func(e *entry) error {
+	return &route{level: level, journal: true, write: func(e *entry) error {
 		err := j.write(e)
 		if err == nil || errors.Is(err, errClosed) || errors.Is(err, errJournalBusy) {
 			return err // a busy journal would not read standard error either

@@ -25,7 +25,6 @@ func attrStart(t time.Time) slog.Attr       { return slog.Time("start", t) }
 // logFailure writes the one record of a request that failed in a worker, under
 // RoadRunner's message.
 func (h *handler) logFailure(e *exchange, r *http.Request, err error) {
-	e.failure = err
 	level := levelError
 	if clientGone(r, err) {
 		level = levelDebug

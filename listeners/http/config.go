@@ -79,7 +79,7 @@ type Timeouts struct {
 	ReadHeader time.Duration `cfg:"read_header"`
 	// Read is how long to wait for more of a body. Default 1m.
 	Read time.Duration `cfg:"read"`
-	// Write is how long the client may take to accept the next 256 KiB, or the
+	// Write is how long the client may take to accept the next MiB, or the
 	// next part of a stream. Default 5m.
 	Write time.Duration `cfg:"write"`
 	// Idle is how long a connection may wait for its next request. Default 1h.

@@ -32,7 +32,6 @@ type exchange struct {
 	status  int      // final status, 0 until decided
 	sent    bool     // the status line is written
 	written int64    // bytes of the body
-	failure error    // why the request failed, for the log
 }
 
 // keptBuffer is the largest buffer that stays with a pooled exchange. Larger

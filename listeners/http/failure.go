@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/rr-systemd/rrd/ipc"
 )
 
 // refuse answers a request that does not reach a worker.
 func (h *handler) refuse(e *exchange, w http.ResponseWriter, r *http.Request, err error) {
-	e.failure = err
 	h.log.LogAttrs(r.Context(), levelWarn, "request forming error", requestID(e), attrError(err))
 	status, text := http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)
 	var refusal *refusal
@@ -36,7 +36,7 @@ func (h *handler) fail(e *exchange, w http.ResponseWriter, r *http.Request, err 
 		delete(header, name)
 	}
 	for name := range header {
-		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
 			delete(header, name)
 		}
 	}

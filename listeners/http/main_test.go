@@ -3,10 +3,13 @@ package http
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +19,30 @@ import (
 	"github.com/rr-systemd/rrd/ipc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	before := descriptors()
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if after := descriptors(); code == 0 && after > before {
+		fmt.Fprintf(os.Stderr, "%d descriptors before, %d after\n", before, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// descriptors counts the open ones that are not the runtime's poller.
+func descriptors() (n int) {
+	list, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && !strings.HasPrefix(to, "anon_inode:") {
+			n++
+		}
+	}
+	return n
+}
 
 // execFunc is a pool made of a function.
 type execFunc func(ctx context.Context, p *ipc.Payload) (ipc.Stream, error)

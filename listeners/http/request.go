@@ -88,6 +88,7 @@ func (e *exchange) readForm(r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	e.form.reset()
+	defer e.form.reset() // it refers to the body, whose buffer is used again
 	if err := parseURLEncoded(&e.form, view(body)); err != nil {
 		return nil, badForm(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc"
@@ -16,7 +17,7 @@ const (
 	// without a flush, and computes its length by itself.
 	bufferedByServer = 2048
 	// writePiece is written under one deadline.
-	writePiece = 256 << 10
+	writePiece = 1 << 20
 )
 
 // respond writes a worker's answer. Until the first byte is out, a failure is
@@ -67,6 +68,7 @@ func (h *handler) begin(e *exchange, w http.ResponseWriter, r *http.Request, msg
 	}
 	switch {
 	case a.status >= 100 && a.status <= 199 && msg.Stream:
+		h.extendWrite(w)
 		a.sendHint(w, r, int(a.status))
 		msg.Body = nil // PHP's package refuses a body here; one from elsewhere has no place
 		return true
@@ -149,7 +151,7 @@ func hasTrailers(h http.Header) bool {
 		return true
 	}
 	for name := range h {
-		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
 			return true
 		}
 	}
@@ -176,6 +178,7 @@ func (h *handler) writePart(e *exchange, w http.ResponseWriter, r *http.Request,
 
 func (h *handler) writeHeader(e *exchange, w http.ResponseWriter) {
 	h.closeIfDraining(w.Header())
+	h.extendWrite(w)
 	w.WriteHeader(e.status)
 	e.sent = true
 }
@@ -185,7 +188,9 @@ func (h *handler) writeHeader(e *exchange, w http.ResponseWriter) {
 func (h *handler) write(e *exchange, w http.ResponseWriter, r *http.Request, body []byte) bool {
 	for len(body) > 0 {
 		piece := body[:min(len(body), writePiece)]
-		h.extendWrite(w)
+		if e.written > 0 {
+			h.extendWrite(w)
+		}
 		n, err := w.Write(piece)
 		e.written += int64(n)
 		if err != nil {
@@ -207,7 +212,6 @@ func (h *handler) extendWrite(w http.ResponseWriter) {
 // longer than the Content-Length that the worker announced is the worker's
 // fault, and must not look complete.
 func (h *handler) writeFailed(e *exchange, r *http.Request, err error) {
-	e.failure = err
 	level := levelDebug
 	if errors.Is(err, http.ErrContentLength) {
 		level = levelError

@@ -36,7 +36,7 @@ func (e *BootError) Unwrap() error { return e.Err }
 // Explain is the whole story in several lines, for a terminal or a log.
 func (e *BootError) Explain() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  command: %s\n", e.Text, strings.Join(e.Argv, " "))
+	fmt.Fprintf(&b, "%s\n  command: %s\n", strings.TrimSpace(e.Text), strings.Join(e.Argv, " "))
 	if e.Dir != "" {
 		fmt.Fprintf(&b, "  directory: %s\n", e.Dir)
 	}

@@ -198,6 +198,7 @@ func TestStderrTailIsBounded(t *testing.T) {
 func TestStderrHeldByAChildDoesNotDelayTheEnd(t *testing.T) {
 	s := newSpawner(t)
 	w := boot(t, s, phpSpec(t))
+	defer unix.Kill(-w.PID(), unix.SIGKILL) // the child stays in the worker's group
 	p := &ipc.Payload{Body: []byte("child")}
 	if err := w.Channel.Send(p); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,177 @@
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Usage is what the kernel has counted for a worker and all that it started.
+// What the kernel does not count is 0 or nil.
+type Usage struct {
+	Memory    uint64        // bytes charged: anonymous memory, file cache, kernel memory
+	Working   uint64        // Memory without file cache that could be dropped: what a limit has to hold
+	Peak      uint64        // highest Memory; before Linux 5.19 the highest that was seen
+	CPU       time.Duration // user and system time, of ended children too
+	Throttled time.Duration // time that limits.cpu made it wait
+	Processes uint64        // processes and threads
+
+	CPUPressure, MemoryPressure, IOPressure *Pressure
+}
+
+// Usage reads the counters; false if there is no group (any more).
+func (l *Leaf) Usage() (Usage, bool) {
+	if !l.Real() {
+		return Usage{}, false
+	}
+	cpu, err := l.read("cpu.stat")
+	if err != nil {
+		return Usage{}, false
+	}
+	var u Usage
+	us, _ := lookup(cpu, "usage_usec")
+	u.CPU = time.Duration(us) * time.Microsecond
+	us, _ = lookup(cpu, "throttled_usec")
+	u.Throttled = time.Duration(us) * time.Microsecond
+	u.Processes, _ = l.value("pids.current")
+	if m, ok := l.value("memory.current"); ok {
+		u.Memory = m
+		u.Working = m - min(m, l.inactive())
+		u.Peak = l.seen(m)
+		if p, ok := l.value("memory.peak"); ok {
+			u.Peak = max(p, u.Peak)
+		}
+	}
+	u.CPUPressure = l.pressure("cpu.pressure")
+	u.MemoryPressure = l.pressure("memory.pressure")
+	u.IOPressure = l.pressure("io.pressure")
+	return u, true
+}
+
+// Over reports whether the worker uses at least bytes of memory, inactive file
+// cache not counted. It is made for the end of every request: it costs one read
+// of memory.current, and only close to the limit a second one of memory.stat,
+// for which the kernel has to sum up. ok is false without the memory controller.
+func (l *Leaf) Over(bytes uint64) (over, ok bool) {
+	if !l.Real() || l.current == nil {
+		return false, false
+	}
+	var buf [32]byte
+	n, _ := l.current.ReadAt(buf[:], 0)
+	m, ok := number(buf[:n])
+	if !ok {
+		return false, false
+	}
+	l.seen(m)
+	if m < bytes {
+		return false, true
+	}
+	return m-min(m, l.inactive()) >= bytes, true
+}
+
+// seen keeps the highest value, and returns it.
+func (l *Leaf) seen(m uint64) uint64 {
+	for {
+		old := l.peak.Load()
+		if m <= old {
+			return old
+		}
+		if l.peak.CompareAndSwap(old, m) {
+			return m
+		}
+	}
+}
+
+func (l *Leaf) inactive() uint64 {
+	b, _ := l.read("memory.stat")
+	v, _ := lookup(b, "inactive_file")
+	return v
+}
+
+func (l *Leaf) read(file string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(l.dir, file))
+}
+
+func (l *Leaf) value(file string) (uint64, bool) {
+	b, err := l.read(file)
+	if err != nil {
+		return 0, false
+	}
+	return limit(b)
+}
+
+func (l *Leaf) pressure(file string) *Pressure {
+	b, err := l.read(file)
+	if err != nil { // also EOPNOTSUPP: PSI is built in but off (psi=0)
+		return nil
+	}
+	p, ok := parsePressure(b)
+	if !ok {
+		return nil
+	}
+	return p
+}
+
+// OOM is what out-of-memory kills did to a leaf.
+type OOM struct {
+	// Incidents counts the times that processes of the leaf were killed for
+	// want of memory.
+	Incidents uint64
+	// OwnLimit says that limits.memory was what ran out. Otherwise it was the
+	// memory of the unit (MemoryMax=) or of the machine.
+	OwnLimit bool
+	Peak     uint64 // see Usage
+	Limit    uint64 // limits.memory in bytes, 0 for none
+}
+
+// OOM reads the kernel's counters; false if there is no group (any more) or no
+// memory controller. It works after the processes have ended, until Close.
+func (l *Leaf) OOM() (OOM, bool) {
+	if !l.Real() {
+		return OOM{}, false
+	}
+	b, err := l.read("memory.events")
+	if err != nil {
+		return OOM{}, false
+	}
+	e, ok := parseEvents(b)
+	if !ok {
+		return OOM{}, false
+	}
+	o := OOM{Incidents: e.incidents(l.group), OwnLimit: e.oom > 0}
+	if o.Incidents == 0 {
+		return o, true
+	}
+	o.Limit, _ = l.value("memory.max")
+	o.Peak = l.peak.Load()
+	if p, ok := l.value("memory.peak"); ok {
+		o.Peak = max(p, o.Peak)
+	}
+	return o, true
+}
+
+// events is a memory.events file.
+type events struct {
+	high, oom, oomKill, oomGroup uint64
+	hasGroup                     bool // oom_group_kill is there: Linux 5.17
+}
+
+func parseEvents(b []byte) (e events, ok bool) {
+	e.high, _ = lookup(b, "high")
+	e.oom, _ = lookup(b, "oom")
+	e.oomKill, ok = lookup(b, "oom_kill")
+	e.oomGroup, e.hasGroup = lookup(b, "oom_group_kill")
+	return e, ok
+}
+
+// incidents counts kills of the whole group as one: oom_kill counts one for
+// each process, and one more.
+func (e events) incidents(group bool) uint64 {
+	switch {
+	case group && e.hasGroup:
+		return e.oomGroup
+	case group:
+		return min(e.oomKill, 1) // a group is killed only once in its life
+	}
+	return e.oomKill
+}

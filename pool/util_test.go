@@ -1,5 +1,0 @@
-package pool
-
-import "strconv"
-
-func itoa(n int) string { return strconv.Itoa(n) }
