@@ -110,17 +110,19 @@ func (d *Daemon) serve(serving context.Context, s *settings, f *frontend) error 
 // stderr logs what workers write to stderr, on the channel "server" and in the
 // chunks in which they wrote it, as RoadRunner does. The journal gets a record a
 // line, because there a person reads and filters lines.
-func (d *Daemon) stderr(name string) func(pid int, requestID string, chunk []byte) {
-	return func(pid int, requestID string, chunk []byte) {
-		attrs := []slog.Attr{slog.String(logkey.Pool, name), slog.Int(logkey.Worker, pid)}
-		if requestID != "" {
-			attrs = append(attrs, slog.String(logkey.RequestID, requestID))
+func (d *Daemon) stderr(name string) func(worker.Output) {
+	return func(o worker.Output) {
+		attrs := []slog.Attr{
+			slog.String(logkey.Pool, name), slog.Int(logkey.Worker, o.PID), slog.Uint64(logkey.Generation, o.Generation),
+		}
+		if o.RequestID != "" {
+			attrs = append(attrs, slog.String(logkey.RequestID, o.RequestID))
 		}
 		if !d.logs.ToJournal("server") {
-			d.log.LogAttrs(d.life, slog.LevelInfo, string(chunk), attrs...)
+			d.log.LogAttrs(d.life, slog.LevelInfo, string(o.Chunk), attrs...)
 			return
 		}
-		for line := range bytes.Lines(chunk) {
+		for line := range bytes.Lines(o.Chunk) {
 			if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 				d.log.LogAttrs(d.life, slog.LevelInfo, string(line), attrs...)
 			}

@@ -44,6 +44,7 @@ func newGeneration(number uint64, cfg Config, spec worker.Spec) (*generation, er
 		}
 		spec.Dir = dir
 	}
+	spec.Generation = number
 	g := &generation{number: number, cfg: cfg, spec: spec, target: cfg.NumWorkers, drained: make(chan struct{})}
 	if cfg.Debug {
 		g.target = 0

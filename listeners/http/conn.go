@@ -209,6 +209,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
+// lastAccept is how long a stopping listener still accepts: long enough for
+// the connections that wait in the kernel, which would be reset if nobody else
+// holds the socket.
+const lastAccept = 2 * time.Millisecond
+
 // stop makes Accept return net.ErrClosed without closing the socket under it:
 // a connection accepted in this moment is still handed out. The socket may be
 // shared with the service manager and go on collecting connections for a
@@ -216,7 +221,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) stop() {
 	l.stopping.Store(true)
 	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
-		_ = d.SetDeadline(time.Unix(1, 0))
+		_ = d.SetDeadline(time.Now().Add(lastAccept))
 		return
 	}
 	_ = l.Listener.Close()

@@ -51,12 +51,9 @@ type Process struct {
 	request   Request
 }
 
-func newProcess(pid, pidfd int, r *os.File, sink func(int, string, []byte)) *Process {
+func newProcess(pid, pidfd int, r *os.File, spec *Spec) *Process {
 	p := &Process{pid: pid, done: make(chan struct{})}
-	p.stderr = &stderr{r: r}
-	if sink != nil {
-		p.stderr.sink = func(chunk []byte) { sink(pid, p.Request().ID, chunk) }
-	}
+	p.stderr = newStderr(r, Output{PID: pid, Generation: spec.Generation}, spec.Stderr)
 	if pidfd >= 0 {
 		// Non-blocking is what makes os.NewFile hand it to the poller.
 		if unix.SetNonblock(pidfd, true) == nil {

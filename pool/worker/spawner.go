@@ -159,7 +159,7 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 		stderr.Close()
 		return nil, fmt.Errorf("cannot start %s: %w", path, r.err)
 	}
-	p := newProcess(r.pid, pidfd, stderr, spec.Stderr)
+	p := newProcess(r.pid, pidfd, stderr, spec)
 	s.mu.Lock()
 	s.live[p] = struct{}{}
 	if s.closed {

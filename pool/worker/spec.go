@@ -25,11 +25,23 @@ type Spec struct {
 	// Relay is the listening socket the workers connect to; nil means that
 	// frames go over stdin and stdout. It is not owned by the workers.
 	Relay *Relay
+	// Generation is told to Stderr.
+	Generation uint64
 	// Stderr gets what the worker writes to stderr (with a Relay: to stdout as
-	// well), in the chunks in which it was written, newlines included.
-	// requestID is "" while the worker is idle. It is called by one goroutine
-	// per worker; chunk is only valid during the call.
-	Stderr func(pid int, requestID string, chunk []byte)
+	// well), in the chunks in which it was written, newlines included. Calls
+	// for one worker do not overlap.
+	Stderr func(Output)
+}
+
+// Output is something that a worker wrote.
+type Output struct {
+	PID        int
+	Generation uint64
+	// RequestID is that of the request in which it was written; what an idle
+	// worker writes belongs to the request that it served last. "" before the
+	// first one.
+	RequestID string
+	Chunk     []byte // only valid during the call
 }
 
 // Argv makes an argument vector of a command option. A single element is split

@@ -84,6 +84,7 @@ func (w *Worker) Begin(p *ipc.Payload) error {
 		return err
 	}
 	w.execs.Add(1)
+	w.stderr.begin(p.ID)
 	w.setRequest(Request{ID: p.ID, Label: p.Label, Detail: p.Detail, Since: time.Now()})
 	return nil
 }
