@@ -154,7 +154,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	drained := d.drain(err)
 	end()
 	d.background.Wait()
-	drained = errors.Join(drained, d.closeRelay(), d.spawner.Close(), d.sockets.close())
+	drained = errors.Join(drained, d.closeRelay(), d.spawner.Close(), d.sockets.inherited.Close())
 	if err = errors.Join(err, d.failed); err != nil {
 		_ = d.notify.Status(err.Error()) // what `systemctl status` shows of a failed unit
 	}

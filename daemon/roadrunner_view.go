@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 
+	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/services/informer"
 )
 
@@ -26,6 +27,11 @@ func (v roadRunnerView) Workers(plugin string) []*informer.Worker {
 	workers := f.pool.Workers()
 	list := make([]*informer.Worker, 0, len(workers))
 	for _, w := range workers {
+		if w.Cause != worker.NoCause {
+			// It is let go; its successor is in the list. RoadRunner's reset
+			// returns when the old ones are gone, and clients count on that.
+			continue
+		}
 		list = append(list, &informer.Worker{
 			Pid:         int64(w.PID),
 			Status:      int64(w.State),

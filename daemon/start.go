@@ -37,6 +37,13 @@ func (d *Daemon) start(serving context.Context) error {
 	if d.rpc == nil && s.http == nil {
 		return &StartError{Phase: PhaseConfig, Err: errors.New("nothing to serve: add the sections server and http to the configuration")}
 	}
+	if d.opts.Debug {
+		l, err := net.Listen("tcp", "127.0.0.1:6061")
+		if err != nil {
+			return &StartError{Phase: PhaseServe, Section: "profiles", Err: err}
+		}
+		d.run("profiles", func(ctx context.Context) error { return serveProfiles(ctx, l) })
+	}
 	if s.server.OnInit != nil {
 		if err := d.runOnInit(serving, s); err != nil {
 			return &StartError{Phase: PhaseInit, Section: "server", Err: err}
@@ -49,13 +56,6 @@ func (d *Daemon) start(serving context.Context) error {
 		if err := d.startHTTP(serving, s); err != nil {
 			return &StartError{Phase: PhaseServe, Section: "http", Err: err}
 		}
-	}
-	if d.opts.Debug {
-		l, err := net.Listen("tcp", "127.0.0.1:6061")
-		if err != nil {
-			return &StartError{Phase: PhaseServe, Section: "profiles", Err: err}
-		}
-		d.run("profiles", func(ctx context.Context) error { return serveProfiles(ctx, l) })
 	}
 	return d.sockets.close()
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -22,13 +23,13 @@ const extendStep = 5 * time.Second
 // Requests that the grace period cuts off are no error: the daemon was asked to
 // stop and did, so systemd must not start it again.
 func (d *Daemon) drain(failure error) error {
-	reason := "stop requested"
-	if failure != nil {
-		reason = "the start failed"
+	if failure == nil {
+		_ = d.health.to(Draining, "stop requested")
+		d.log.Info("stopping", "grace", d.grace().String())
+	} else {
+		_ = d.health.to(Draining, "the start failed")
 	}
-	_ = d.health.to(Draining, reason)
 	_ = d.notify.Stopping()
-	d.log.Info("stopping", "reason", reason, "grace", d.grace().String())
 
 	ctx, cancel := context.WithTimeout(d.patience, d.grace())
 	defer cancel()
@@ -43,7 +44,10 @@ func (d *Daemon) drain(failure error) error {
 		if failure == nil {
 			d.log.Warn("requests are cut off, they did not finish within the grace period", "frontend", f.name, logkey.Key, "endure.grace_period")
 		}
-		return f.server.Close()
+		if err := f.server.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
 	})
 	err = errors.Join(err, d.each(func(f *frontend) error { return f.pool.Stop(ctx) }))
 	if d.rpc != nil {

@@ -6,6 +6,12 @@ import (
 	"github.com/rr-systemd/rrd/ipc/goridge"
 )
 
+// noFields is the tree of a form without fields. In the JSON codec the PHP
+// packages decode the body of every parsed request, and fail on an empty one;
+// in protobuf they take an empty one for no fields, which is what RoadRunner
+// sends.
+var noFields = []byte("{}")
+
 // build turns r into the exchange's payload. The body is read to its end first:
 // no worker waits for a slow client. The error is a *refusal.
 func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) error {
@@ -31,6 +37,9 @@ func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) err
 	} else {
 		p.Codec = goridge.CodecJSON
 		e.context = e.appendJSONContext(e.context[:0], r)
+		if e.parsed && len(body) == 0 {
+			body = noFields
+		}
 	}
 	p.Context, p.Body = e.context, body
 	p.ID, p.Label, p.Detail = e.id, r.Method, r.URL.Path

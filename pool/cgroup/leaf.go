@@ -34,7 +34,7 @@ func (t *Tree) Pool(name string) (*Pool, error) {
 		return nil, fmt.Errorf("cannot make the control group of pool %s: %w", name, err)
 	}
 	for _, c := range accounting {
-		_ = p.enable(c) // Open has said what is missing
+		_ = p.tree.enableAll(c, p.tree.Dir(), p.dir) // Open has said what is missing
 	}
 	return p, nil
 }
@@ -54,17 +54,6 @@ func escape(name string) string {
 		return "%"
 	}
 	return b.String()
-}
-
-// enable makes a controller available to the leaves. It has to be enabled at
-// every level above.
-func (p *Pool) enable(controller string) error {
-	for _, dir := range []string{p.tree.unit, p.tree.Dir(), p.dir} {
-		if err := p.tree.enable(dir, controller); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Leaf makes the group for one worker; n must be unique among the leaves of the
@@ -96,10 +85,14 @@ func (p *Pool) Leaf(n uint64, limits Limits) (*Leaf, error) {
 
 func (l *Leaf) init(p *Pool, limits Limits) error {
 	for _, s := range limits.settings() {
-		if p.enable(s.controller) != nil {
+		dir, above := l.dir, []string{p.tree.Dir(), p.dir}
+		if s.pool {
+			dir, above = p.dir, above[:1]
+		}
+		if p.tree.enableAll(s.controller, above...) != nil {
 			continue
 		}
-		err := s.apply(l.dir)
+		err := s.apply(dir)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("cannot set limits.%s: %w", s.key, err)
 		}

@@ -11,7 +11,8 @@ import (
 )
 
 // Limits is a pool's section `limits:`. They hold for each worker, together
-// with all processes that it starts. 0 means no limit.
+// with all processes that it starts; the two weights hold for the pool. 0 means
+// no limit.
 type Limits struct {
 	// Memory is where the kernel kills the worker, with all its processes.
 	// Nothing of the worker is swapped out then, or the limit would only make
@@ -22,13 +23,13 @@ type Limits struct {
 	MemoryHigh int64 `cfg:"memory_high,size"`
 	// CPU is how many processors the worker may use in the mean: 1.5 or "150%".
 	CPU CPU `cfg:"cpu"`
-	// CPUWeight is the share when processors are short, 1 to 10000; 100 is what
-	// a worker without it has.
+	// CPUWeight is the share of all workers of the pool together against other
+	// pools when processors are short, 1 to 10000; 100 for pools without it.
+	// (Workers of one pool always share alike.)
 	CPUWeight int `cfg:"cpu_weight"`
 	// Pids is the number of processes and threads.
 	Pids int `cfg:"pids"`
-	// IOWeight is the share of disk time, 1 to 10000, 100 without it. It needs
-	// the io.cost or BFQ scheduler.
+	// IOWeight is the same for disk time. It needs io.cost or the BFQ scheduler.
 	IOWeight int `cfg:"io_weight"`
 
 	// Rlimits are for each single process, and need no control group.
@@ -104,6 +105,7 @@ func (l *Limits) Validate() error {
 type setting struct {
 	key, controller, file, value string
 	optional                     bool // not worth a warning where it is missing
+	pool                         bool // belongs to the group of the pool
 }
 
 // settings are the writes that make up the limits, in the order in which the
@@ -111,25 +113,25 @@ type setting struct {
 func (l *Limits) settings() []setting {
 	var s []setting
 	if l.MemoryHigh > 0 {
-		s = append(s, setting{"memory_high", "memory", "memory.high", strconv.FormatInt(l.MemoryHigh, 10), false})
+		s = append(s, setting{"memory_high", "memory", "memory.high", strconv.FormatInt(l.MemoryHigh, 10), false, false})
 	}
 	if l.Memory > 0 {
 		s = append(s,
-			setting{"memory", "memory", "memory.max", strconv.FormatInt(l.Memory, 10), false},
-			setting{"memory", "memory", "memory.oom.group", "1", true},
-			setting{"memory", "memory", "memory.swap.max", "0", true}) // missing without swap support
+			setting{"memory", "memory", "memory.max", strconv.FormatInt(l.Memory, 10), false, false},
+			setting{"memory", "memory", "memory.oom.group", "1", true, false},
+			setting{"memory", "memory", "memory.swap.max", "0", true, false}) // missing without swap support
 	}
 	if l.CPU > 0 {
-		s = append(s, setting{"cpu", "cpu", "cpu.max", fmt.Sprintf("%d %d", int64(math.Round(float64(l.CPU)*period)), period), false})
+		s = append(s, setting{"cpu", "cpu", "cpu.max", fmt.Sprintf("%d %d", int64(math.Round(float64(l.CPU)*period)), period), false, false})
 	}
 	if l.CPUWeight > 0 {
-		s = append(s, setting{"cpu_weight", "cpu", "cpu.weight", strconv.Itoa(l.CPUWeight), false})
+		s = append(s, setting{"cpu_weight", "cpu", "cpu.weight", strconv.Itoa(l.CPUWeight), false, true})
 	}
 	if l.Pids > 0 {
-		s = append(s, setting{"pids", "pids", "pids.max", strconv.Itoa(l.Pids), false})
+		s = append(s, setting{"pids", "pids", "pids.max", strconv.Itoa(l.Pids), false, false})
 	}
 	if l.IOWeight > 0 {
-		s = append(s, setting{"io_weight", "io", "io.weight", "default " + strconv.Itoa(l.IOWeight), false})
+		s = append(s, setting{"io_weight", "io", "io.weight", "default " + strconv.Itoa(l.IOWeight), false, true})
 	}
 	return s
 }

@@ -55,7 +55,7 @@ func (r *Rlimits) Empty() bool { return *r == Rlimits{} }
 // that it cannot raise them again. It works from outside as long as the process
 // has the user of the caller (or the caller is privileged), and takes effect at
 // once: open descriptors and mapped memory above a new limit stay. The error
-// names the first key that failed; the rest is applied all the same.
+// names the keys that failed; the others are applied all the same.
 func (r *Rlimits) Apply(pid int) error {
 	var errs []error
 	set := func(key string, resource int, value uint64) {

@@ -85,7 +85,11 @@ func (t *Tree) open(log *slog.Logger) error {
 		return err
 	}
 	if err := makeDir(leaf); err != nil {
-		return fmt.Errorf("cannot make the daemon's control group: %w", err)
+		fix := ""
+		if errors.Is(err, unix.EROFS) {
+			fix = "; take ProtectControlGroups= out of the unit, or mount /sys/fs/cgroup writable in the container"
+		}
+		return fmt.Errorf("cannot make the daemon's control group: %w%s", err, fix)
 	}
 	if err := evacuate(unit, leaf); err != nil {
 		return err
@@ -166,6 +170,20 @@ func (t *Tree) enable(dir, controller string) error {
 		t.enabled[c] = err
 	}
 	return err
+}
+
+// enableAll enables a controller in the unit's group and then in dirs, which are
+// below it: no level can be left out.
+func (t *Tree) enableAll(controller string, dirs ...string) error {
+	if err := t.enable(t.unit, controller); err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := t.enable(dir, controller); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func enable(dir, controller string) error {

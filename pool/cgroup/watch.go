@@ -58,33 +58,38 @@ func (l *Leaf) Watch(notify func(Event)) error {
 	if !l.Real() {
 		return nil
 	}
+	w := l.tree.watch
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil
+	var e *watched
+	var err error
+	if !l.closed {
+		e, err = w.add(l, notify)
 	}
-	return l.tree.watch.add(l, notify)
+	l.mu.Unlock()
+	if e != nil {
+		w.check(e) // what came before the watch
+	}
+	return err
 }
 
-func (w *watcher) add(l *Leaf, notify func(Event)) error {
+// add returns nil where there are no events.
+func (w *watcher) add(l *Leaf, notify func(Event)) (*watched, error) {
 	file := filepath.Join(l.dir, "memory.events")
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	var wd int
 	var err error
 	// Not Fd(): that would make the descriptor blocking.
 	err = errors.Join(w.control(func(fd int) { wd, err = unix.InotifyAddWatch(fd, file, unix.IN_MODIFY) }), err)
+	if errors.Is(err, unix.ENOENT) { // no memory controller
+		return nil, nil
+	}
 	if err != nil {
-		w.mu.Unlock()
-		if errors.Is(err, unix.ENOENT) { // no memory controller: there are no events
-			return nil
-		}
-		return fmt.Errorf("cannot watch the control group %s: %w (see fs.inotify.max_user_watches)", l.dir, err)
+		return nil, fmt.Errorf("cannot watch the control group %s: %w (see fs.inotify.max_user_watches)", l.dir, err)
 	}
 	e := &watched{leaf: l, wd: int32(wd), notify: notify}
 	w.leaves[e.wd] = e
-	w.mu.Unlock()
-	w.check(e) // what came before the watch
-	return nil
+	return e, nil
 }
 
 func (w *watcher) control(f func(fd int)) error {

@@ -94,9 +94,9 @@ var better = map[string]func(*goldenCase){
 	"http-odd-control-flag":         thenServed,
 	"http-odd-stop-with-body":       thenServed,
 
-	// An answer too many is never given to the next client: the worker that
-	// sent it is replaced. Both answers go out in one write, so that the second
-	// is there when the first is read.
+	// An answer too many that is there before the next request is not given to
+	// it: the worker that sent it is replaced. Both answers go out in one write,
+	// so that the second is there when the first is read.
 	"http-odd-extra-answer": func(c *goldenCase) {
 		one, stale := c.nth("answer", 0), c.nth("answer", 1)
 		one.with = stale

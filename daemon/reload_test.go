@@ -1,0 +1,218 @@
+package daemon
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rr-systemd/rrd/services/control"
+)
+
+// reload runs `rrctl reload` and wants it to succeed.
+func (a *site) reload() string {
+	a.t.Helper()
+	code, out := a.ctl("reload")
+	if code != 0 {
+		a.t.Fatalf("rrctl reload: exit status %d: %s", code, out)
+	}
+	return out
+}
+
+// refused runs `rrctl reload` and wants it to fail with the texts, while the
+// version that ran before goes on serving.
+func (a *site) refused(version string, want ...string) {
+	a.t.Helper()
+	code, out := a.ctl("reload")
+	if code != 1 {
+		a.t.Errorf("rrctl reload: exit status %d, want 1", code)
+	}
+	for _, text := range want {
+		if !strings.Contains(out, text) {
+			a.t.Errorf("rrctl reload: no %q in\n%s", text, out)
+		}
+	}
+	if got := a.get("/"); got != version {
+		a.t.Errorf("%q is served, want %q", got, version)
+	}
+}
+
+// workers counts those that are ready or working.
+func (a *site) workers() (n int) {
+	a.t.Helper()
+	var list []control.Worker
+	_, out := a.ctl("workers", "--json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		a.t.Fatalf("%v: %s", err, out)
+	}
+	for _, w := range list {
+		if w.State == "ready" || w.State == "working" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestReloadCode(t *testing.T) {
+	a := newSite(t, plain)
+	a.serve()
+	a.change("worker.php", "version one", "version two")
+	if got := a.get("/"); got != "version one" {
+		t.Errorf("%q before the reload", got)
+	}
+	a.reload()
+	if got := a.get("/"); got != "version two" {
+		t.Errorf("%q after the reload", got)
+	}
+	a.change("worker.php", "(new HttpWorker", "no_such_function(); (new HttpWorker")
+	a.refused("version two", "no_such_function", "php worker.php", "exit status 255")
+	if _, out := a.ctl("status"); !strings.Contains(out, "ready since") {
+		t.Errorf("status after a failed reload: %s", out)
+	}
+	a.change("worker.php", "no_such_function(); ", "")
+	for i, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR2} {
+		next := []string{"version three", "version four"}[i]
+		a.change("worker.php", []string{"version two", "version three"}[i], next)
+		a.signal(s)
+		await(t, "the new version is served after "+s.String(), func() bool { return a.get("/") == next })
+	}
+	a.stop()
+}
+
+// A request that runs during a reload is answered by the worker that has it.
+func TestReloadKeepsRunningRequest(t *testing.T) {
+	a := newSite(t, plain)
+	a.serve()
+	answer := a.async("/slow")
+	a.await("slow")
+	before := a.workers()
+	a.reload()
+	if got := a.get("/"); got != "version one" {
+		t.Errorf("got %q", got)
+	}
+	if n := a.workers(); n != before+1 {
+		t.Errorf("%d workers, want the old and the new one", n)
+	}
+	a.write("go", "")
+	if got := <-answer; got.body != "slow answer" || got.err != nil {
+		t.Errorf("%+v", got)
+	}
+	a.stop()
+}
+
+// server.dir is a link to the release; each generation follows it anew.
+func TestReloadRelease(t *testing.T) {
+	a := newSite(t, strings.Replace(plain, "command:", "dir: current\n  command:", 1))
+	worker, err := os.ReadFile("testdata/worker.php")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := func(release string) {
+		next := filepath.Join(a.dir, "next")
+		if err := os.Symlink("releases/"+release, next); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, filepath.Join(a.dir, "current")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, release := range []string{"1", "2"} {
+		if err := os.MkdirAll(filepath.Join(a.dir, "releases", release), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		a.write("releases/"+release+"/worker.php", strings.Replace(string(worker), "version one", "release "+release, 1))
+	}
+	link("1")
+	a.serve()
+	link("2")
+	if got := a.get("/"); got != "release 1" {
+		t.Errorf("%q before the reload", got)
+	}
+	a.reload()
+	if got := a.get("/"); got != "release 2" {
+		t.Errorf("%q after the reload", got)
+	}
+	if got, want := a.get("/dir"), filepath.Join(a.dir, "releases/2"); got != want {
+		t.Errorf("workers run in %s, want %s", got, want)
+	}
+	link("3")
+	a.refused("release 2", "app.yaml: line 4: server.dir", `"current"`)
+	a.stop()
+}
+
+func TestReloadConfiguration(t *testing.T) {
+	a := newSite(t, plain)
+	a.serve()
+	a.change("app.yaml", "num_workers: 1", "num_workers: 3")
+	a.change("app.yaml", "unix://http.sock", "unix://other.sock")
+	a.change("app.yaml", "command:", "env: {TEST_COLOUR: green}\n  command:")
+	for range 2 { // the second time it still is not in force
+		if out := a.reload(); !strings.Contains(out, "needs restart: http.address") || strings.Count(out, "needs restart") != 1 {
+			t.Errorf("want only http.address to need a restart: %s", out)
+		}
+	}
+	await(t, "there are 3 workers", func() bool { return a.workers() == 3 })
+	if got := a.get("/env"); !strings.Contains(got, `"TEST_COLOUR":"green"`) {
+		t.Errorf("no new variable in %s", got)
+	}
+	// Mistakes: all of them are told.
+	a.change("app.yaml", "num_workers", "num_worker")
+	a.change("app.yaml", "command", "comand")
+	a.refused("version one", "app.yaml: line 5: server", `"comand"`, "app.yaml: line 11: http.pool", `"num_worker"`)
+	// `rr reset` reads the configuration as well.
+	if code, out := a.ctl("reset", "http"); code != 1 || !strings.Contains(out, `"comand"`) {
+		t.Errorf("rrctl reset: %d %s", code, out)
+	}
+	a.change("app.yaml", "comand", "command")
+	a.change("app.yaml", "num_worker: 3", "num_workers: 2")
+	if code, out := a.ctl("reset", "http"); code != 0 {
+		t.Errorf("rrctl reset: %d %s", code, out)
+	}
+	await(t, "there are 2 workers", func() bool { return a.workers() == 2 })
+	a.write("app.yaml", "version: \"3\"\nrpc: {listen: \"unix://rpc.sock\"}\n")
+	a.refused("version one", "http: the section is gone")
+	if err := os.Remove(filepath.Join(a.dir, "app.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	a.refused("version one", "app.yaml: no such file or directory")
+	a.stop()
+}
+
+// The file is found again although the daemon works in its folder.
+func TestReloadRelativePath(t *testing.T) {
+	a := newSite(t, plain)
+	a.prog = []string{"sh", "-c", `cd .. && exec "$0" -c "$1"/app.yaml`, filepath.Join(bin, "rrd"), filepath.Base(a.dir)}
+	a.serve()
+	a.change("worker.php", "version one", "version two")
+	a.reload()
+	if got := a.get("/"); got != "version two" {
+		t.Errorf("got %q", got)
+	}
+	a.stop()
+}
+
+// Calls that come at once share a reload; a stop in its middle ends it.
+func TestStopWhileReloading(t *testing.T) {
+	a := newSite(t, plain)
+	a.serve()
+	a.write("worker.php", "<?php touch('booting'); while (true) usleep(10000);")
+	reloads := make(chan string, 2)
+	for range cap(reloads) {
+		go func() {
+			_, out := a.ctl("reload")
+			reloads <- out
+		}()
+	}
+	a.await("booting")
+	if got := a.get("/"); got != "version one" {
+		t.Errorf("%q is served during the reload", got)
+	}
+	a.stop()
+	for range cap(reloads) {
+		if out := <-reloads; strings.Contains(out, "reloaded") {
+			t.Errorf("a reload that was stopped says %s", out)
+		}
+	}
+}

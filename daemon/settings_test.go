@@ -1,0 +1,114 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rr-systemd/rrd/daemon/config"
+)
+
+func decoded(t *testing.T, text string) *settings {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "app.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := load(config.Options{File: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestNeedRestart(t *testing.T) {
+	const before = `
+version: "3"
+server: {command: php a.php, env: {A: "1"}}
+http: {address: ":8080", pool: {num_workers: 2, debug: false}}
+rpc: {listen: "tcp://127.0.0.1:6001"}
+endure: {grace_period: 10s}
+kv: {a: {driver: memory}}
+`
+	after := strings.NewReplacer("a.php", "b.php", `A: "1"`, "B: x", "num_workers: 2", "max_jobs: 5", "debug: false", "debug: true",
+		"6001", "6002", "10s", "20s, watchdog_sec: 5", "memory", "redis", ":8080", ":8081").Replace(before) + "logs: {level: error}\n"
+	got := needRestart(decoded(t, before), decoded(t, after))
+	want := []string{"endure.watchdog_sec", "http.address", "http.pool.debug", "rpc.listen"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	s := decoded(t, `
+version: "3"
+server: {command: php a.php, relay_timeout: 10s}
+http: {address: ":8080", middleware: [nonsense]}
+logs: {channels: {http: {mode: shiny}}}
+endure: {print_graph: true}
+jobs: {}
+`)
+	var got []string
+	for _, w := range s.tree.Warnings() {
+		got = append(got, w.String())
+	}
+	text := strings.Join(got, "\n")
+	for _, want := range []string{
+		"app.yaml: line 3: server.relay_timeout: has no effect",
+		`app.yaml: line 4: http.middleware: middleware "nonsense" does not exist`,
+		`app.yaml: line 5: logs.channels.http.mode: "shiny" is no mode`,
+		"app.yaml: line 6: endure.print_graph: has no effect",
+		"app.yaml: line 7: jobs: section is not served",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no warning %q in\n%s", want, text)
+		}
+	}
+	if len(got) != 5 {
+		t.Errorf("%d warnings:\n%s", len(got), text)
+	}
+}
+
+// FuzzSettings decodes any file into all sections: no panic, and every mistake
+// has a text in both forms.
+func FuzzSettings(f *testing.F) {
+	for _, text := range []string{
+		plain,
+		"version: \"3\"\nserver: {command: [php, a.php], env: [{A: b}], on_init: {command: a, exec_timeout: -1s}, relay: x}\n",
+		"version: \"3\"\nhttp: {ssl: {}, middleware: gzip, pool: {supervisor: {ttl: 5}, dynamic_allocator: {max_workers: -1}}}\n",
+		"version: \"3\"\nlogs: {level: x, channels: {a: {output: [\"\"]}, b: null}}\nendure: {grace_period: -1}\nrpc: {listen: a}\n",
+		"version: 3\n", "{}", "", "version: \"3\"\nhttp: []\nserver: 5\nlogs: a\nrpc: null\n",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "include") {
+			return // it would read other files of this machine
+		}
+		file := filepath.Join(t.TempDir(), "app.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := load(config.Options{File: file, Environ: []string{"A=a"}})
+		if err != nil {
+			if strings.TrimSpace(err.Error()) == "" {
+				t.Error("empty error text")
+			}
+			var start *StartError
+			if !errors.As(err, &start) || !strings.HasPrefix(start.RoadRunner(), "handle_serve_command:") {
+				t.Errorf("no text of RoadRunner for %v", err)
+			}
+			return
+		}
+		if s.http != nil && len(s.server.Command) == 0 {
+			t.Error("a pool without a command was accepted")
+		}
+		if needs := needRestart(s, s); len(needs) > 0 {
+			t.Errorf("settings differ from themselves in %q", needs)
+		}
+		s.rpcListen(false)
+	})
+}

@@ -1,0 +1,44 @@
+<?php
+
+// The application of the daemon's tests. The path says what to do; files in the
+// working folder are how it and a test wait for each other.
+
+declare(strict_types=1);
+
+require getenv('RR_PHP') . '/autoload.php';
+
+use RR\Http\HttpWorker;
+use RR\Http\Request;
+use RR\Http\Response;
+
+(new HttpWorker())->run(function (Request $request): Response {
+    switch ($request->path()) {
+        case '/pid':
+            return Response::text((string) getmypid());
+        case '/dir':
+            return Response::text(getcwd());
+        case '/env':
+            return Response::json(getenv());
+        case '/stderr':
+            fwrite(STDERR, "line one\nline two\n");
+
+            return Response::text('written');
+        case '/fail':
+            exit(7);
+        case '/slow': // ends when the test says go
+            touch('slow');
+            while (!file_exists('go')) {
+                clearstatcache();
+                usleep(2000);
+            }
+
+            return Response::text('slow answer');
+        case '/hang':
+            touch('hang');
+            while (true) {
+                usleep(10000);
+            }
+    }
+
+    return Response::text('version one');
+});
