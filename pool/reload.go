@@ -77,7 +77,7 @@ func (p *Pool) reload(number uint64, call *reloadCall) error {
 		p.emit(Event{Type: ReloadFailed, Generation: number, Err: err})
 		return err
 	}
-	p.log.Info("reloaded", logkey.Generation, number, logkey.Elapsed, time.Since(begin).Milliseconds())
+	p.log.Debug("reloaded", logkey.Generation, number, logkey.Elapsed, time.Since(begin).Milliseconds())
 	p.emit(Event{Type: Reloaded, Generation: number})
 	return nil
 }

@@ -31,7 +31,8 @@ func (n *Notifier) send(msg string, fd int) error {
 		rights = unix.UnixRights(fd)
 	}
 	for {
-		err = unix.Sendmsg(s, []byte(msg), rights, n.addr, unix.MSG_NOSIGNAL)
+		// Sendmsg writes into the address, so each call has a copy.
+		err = unix.Sendmsg(s, []byte(msg), rights, &unix.SockaddrUnix{Name: n.addr.Name}, unix.MSG_NOSIGNAL)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}

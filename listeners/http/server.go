@@ -167,9 +167,10 @@ func (s *Server) Close() error {
 	for _, l := range s.listeners {
 		_ = l.Close()
 	}
-	err := s.http.Close()
+	// It reports listeners that are closed already, which is as it should be.
+	_ = s.http.Close()
 	s.stopOnce.Do(func() { close(s.stopped) })
-	return err
+	return nil
 }
 
 // serverLog gives net/http's own messages RoadRunner's form.
