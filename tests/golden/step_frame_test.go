@@ -63,6 +63,11 @@ func (r *replay) frame(st *step) error {
 	header, _ := want["header_hex"].(string)
 	delete(want, "header_hex")
 	if j.Context["parsed"] == true {
+		if r.codec == flagJSON && want["body"] == "" {
+			// Recorded in protobuf, where the PHP packages take an empty body
+			// for a form without fields. In JSON they fail on one.
+			want["body"] = "{}"
+		}
 		want["body"], got["body"] = jsonBody(want["body"]), jsonBody(got["body"])
 	}
 	if have := hex.EncodeToString(j.Header); !isRequest && st.Context != "json" && !strings.HasPrefix(have, header) {
