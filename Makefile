@@ -36,6 +36,7 @@ test-php:
 # Boots a real systemd (tests/lab/README.md), installs our .deb there, and tries it.
 lab: packages
 	tests/lab/run bookworm
+	tests/lab/limits.sh bookworm
 
 # A minute for each fuzz target; FUZZTIME=10m for longer.
 fuzz:

@@ -46,7 +46,7 @@ func run(ctx context.Context, rounds int, duration time.Duration, workers, conns
 		return err
 	}
 	servers := []*server{
-		rrdServer("rrd, php-rrd over pipes", rrd, dir, filepath.Join(here, "php", "worker.php"), workers),
+		rrdServer("rrd, our PHP package over pipes", rrd, dir, filepath.Join(here, "php", "worker.php"), workers),
 		fpmServer("nginx + php-fpm, opcache", dir, filepath.Join(here, "php"), workers),
 	}
 	for _, s := range servers {

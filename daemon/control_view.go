@@ -34,7 +34,7 @@ func (v controlView) Status() control.Status {
 		p := f.pool.Stats()
 		s.Pools = append(s.Pools, control.Pool{
 			Name: f.name, Generation: p.Generation, Workers: p.Workers,
-			Ready: p.Ready, Working: p.Working, Queue: p.Waiting, Execs: p.Execs,
+			Ready: p.Ready, Working: p.Working, Draining: p.Draining, Queue: p.Waiting, Execs: p.Execs,
 		})
 		s.Queue += p.Waiting
 		s.HTTPRequests += f.requests()
@@ -48,7 +48,8 @@ func (v controlView) Workers() []control.Worker {
 		for _, w := range f.pool.Workers() {
 			c := control.Worker{
 				Pool: f.name, PID: w.PID, State: w.State.String(), Generation: w.Generation,
-				Created: w.Created, Execs: w.Execs, Memory: w.Memory, CPUPercent: w.CPUPercent,
+				Created: w.Created, Execs: w.Execs, Memory: w.Memory, MemoryPeak: w.Peak, CPUPercent: w.CPUPercent,
+				LastCause: w.Before.String(),
 			}
 			if w.RequestAge > 0 {
 				c.Request = &control.Request{ID: w.Request.ID, Label: w.Request.Label, Detail: w.Request.Detail, Age: w.RequestAge.Seconds()}

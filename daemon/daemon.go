@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/daemon/logging"
 	"github.com/rr-systemd/rrd/ipc/logkey"
+	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/systemd"
 )
@@ -55,9 +57,12 @@ type Daemon struct {
 	boot    *settings // what the daemon was started with
 
 	spawner *worker.Spawner
+	cgroups *cgroup.Tree
 	relay   *worker.Relay // nil: workers use pipes
 	rpc     *rpcService   // nil: there is none
-	reloads reloads
+
+	turns     turns       // of reloads and resets
+	signalled atomic.Bool // a signal asked for a reload that has not begun
 
 	life       context.Context    // of the background parts; ends after the drain
 	background sync.WaitGroup     // the background parts
@@ -134,14 +139,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	d.life = life
+	var err error
+	if d.cgroups, err = cgroup.Open(d.log); err != nil {
+		return err
+	}
 	d.spawner = worker.NewSpawner()
+	if err := d.spawner.AdoptOrphans(d.cgroups.Dir()); err != nil {
+		d.log.Warn("processes that workers leave behind go to PID 1", logkey.Error, err)
+	}
 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	d.background.Go(func() { d.heed(life, signals) })
 
-	err := d.start(serving)
+	err = d.start(serving)
 	switch {
 	case serving.Err() != nil: // a stop came first: what start says is its echo
 		err = nil
@@ -151,10 +163,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.announce(serving)
 		<-serving.Done()
 	}
+	begin := time.Now()
 	drained := d.drain(err)
 	end()
 	d.background.Wait()
-	drained = errors.Join(drained, d.closeRelay(), d.spawner.Close(), d.sockets.inherited.Close())
+	drained = errors.Join(drained, d.closeRelay(), d.spawner.Close(), d.cgroups.Close(), d.sockets.inherited.Close())
+	if err == nil {
+		d.log.Info("stopped", "took", time.Since(begin).Round(time.Millisecond).String())
+	}
 	if err = errors.Join(err, d.failed); err != nil {
 		_ = d.notify.Status(err.Error()) // what `systemctl status` shows of a failed unit
 	}

@@ -23,6 +23,9 @@ type frontend struct {
 	// plan returns the pool's part of new settings and the recipe for its
 	// workers.
 	plan func(*settings) (pool.Config, worker.Spec, error)
+	// settings are those that the workers have; after the start they belong to
+	// the turns.
+	settings *settings
 }
 
 // server is the part of a frontend that the daemon drives.
@@ -44,12 +47,19 @@ func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
 		closeAll(listeners)
 		return err
 	}
+	log := d.root.With(logkey.Logger, "http")
+	middleware, err := http.NewMiddleware(s.http.Config, log)
+	if err != nil {
+		closeAll(listeners)
+		return s.tree.At("http.middleware", err)
+	}
 	srv, err := http.New(http.Options{
-		Config:    s.http.Config,
-		Listeners: listeners,
-		Pool:      f.pool,
-		Log:       d.root.With(logkey.Logger, "http"),
-		Debug:     s.http.Pool.Debug,
+		Config:     s.http.Config,
+		Listeners:  listeners,
+		Pool:       f.pool,
+		Log:        log,
+		Debug:      s.http.Pool.Debug,
+		Middleware: middleware,
 	})
 	if err != nil {
 		closeAll(listeners)
@@ -79,19 +89,34 @@ func (d *Daemon) newPool(f *frontend, s *settings) error {
 	if err != nil {
 		return err
 	}
+	f.settings = s
+	d.warnOfLimits(f.name, cfg)
+	group, err := d.cgroups.Pool(f.name)
+	if err != nil {
+		return err
+	}
 	f.pool, err = pool.New(pool.Options{
 		Name:    f.name,
 		Config:  cfg,
 		Spec:    spec,
 		Spawner: d.spawner,
+		Cgroup:  group,
+		Budget:  d.cgroups.Budget,
 		Log:     d.log,
 		OnEvent: func(e pool.Event) {
-			if e.Type == pool.WorkerStarted || e.Type == pool.WorkerFailed {
+			if e.Type == pool.WorkerStarted || e.Type == pool.WorkerFailed || e.Type == pool.WorkerStopped && !e.Cause.Planned() {
 				d.assess()
 			}
 		},
 	})
 	return err
+}
+
+// warnOfLimits names the limits that this machine cannot enforce.
+func (d *Daemon) warnOfLimits(name string, cfg pool.Config) {
+	for _, m := range d.cgroups.Unsupported(cfg.Limits) {
+		d.log.Warn("a limit is not enforced", logkey.Key, name+".pool.limits."+m.Key, logkey.Error, m.Why)
+	}
 }
 
 // serve makes a complete frontend known, boots its workers and lets it accept.

@@ -76,6 +76,11 @@ func newHealth() *health { return &health{since: time.Now()} }
 func (h *health) to(s State, reason string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.move(s, reason)
+}
+
+// move is to for callers that hold mu; nothing else writes the state.
+func (h *health) move(s State, reason string) error {
 	if s == h.state {
 		h.reason = reason
 		return nil
@@ -104,14 +109,11 @@ func (h *health) assess(problem string, trouble bool) (changed bool) {
 	case trouble:
 		want = Degraded
 	}
-	if changed = h.state != want; changed {
-		h.state, h.since = want, time.Now()
+	if want == Ready {
+		problem = "" // one that mends by itself
 	}
-	h.reason = ""
-	if want == Degraded {
-		h.reason = problem
-	}
-	return changed
+	changed = want != h.state
+	return h.move(want, problem) == nil && changed
 }
 
 func (h *health) get() (State, string, time.Time) {

@@ -1,12 +1,9 @@
 package daemon
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/ipc/logkey"
@@ -23,86 +20,31 @@ var live = []string{"server.command", "server.dir", "server.env", "server.user",
 // fixed are exceptions below the live keys.
 var fixed = []string{"http.pool.debug"}
 
-// reloads lets one reload run at a time. Callers that come while one runs share
-// the next: it reads the files after the last of them asked.
-type reloads struct {
-	mu      sync.Mutex
-	running bool
-	next    *reloadCall
-}
-
-type reloadCall struct {
-	done   chan struct{}
-	result *control.ReloadResult
-	err    error
-}
-
-// Reload reads the configuration and boots a new generation of workers in every
-// pool. When any of it fails the old one goes on serving.
-func (d *Daemon) Reload(ctx context.Context) (*control.ReloadResult, error) {
-	d.reloads.mu.Lock()
-	call := d.reloads.next
-	if call == nil {
-		call = &reloadCall{done: make(chan struct{})}
-		d.reloads.next = call
-		if !d.reloads.running {
-			d.reloads.running = true
-			d.background.Go(d.runReloads)
-		}
-	}
-	d.reloads.mu.Unlock()
-	select {
-	case <-call.done:
-		return call.result, call.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("stopped waiting for the reload, which goes on: %w", context.Cause(ctx))
-	}
-}
-
-func (d *Daemon) runReloads() {
-	for {
-		d.reloads.mu.Lock()
-		call := d.reloads.next
-		d.reloads.next = nil
-		d.reloads.running = call != nil
-		d.reloads.mu.Unlock()
-		if call == nil {
-			return
-		}
-		call.result, call.err = d.reload()
-		close(call.done)
-	}
-}
-
-// reload is one whole reload. It is not bound to the caller: a client that goes
-// away does not leave the pools half way.
+// reload reads the configuration and boots a new generation of workers in every
+// pool.
 func (d *Daemon) reload() (*control.ReloadResult, error) {
-	if d.health.to(Reloading, "") != nil {
-		state, _, _ := d.health.get()
-		err := fmt.Errorf("cannot reload while the daemon is %s", state)
-		d.log.Warn(err.Error())
-		return nil, err
-	}
-	_ = d.notify.Reloading()
-	d.publishStatus()
 	d.log.Info("reloading")
 	result, err := d.swap()
+	if err == nil {
+		err = result.Err()
+	}
 	d.status.reloaded(err)
-	if d.health.to(Ready, "") != nil {
-		return result, err // a stop came meanwhile: systemd must not hear of ready again
-	}
-	d.assess()
-	_ = d.notify.Ready(d.status.set(d.statusLine()))
 	if err != nil {
-		d.log.Error("reload failed, the old workers go on serving", logkey.Error, err)
-		return nil, err
+		d.reportFailure("reload failed, the old workers go on serving", err)
+		return result, err
 	}
-	d.log.Info("reloaded", "needs_restart", strings.Join(result.NeedsRestart, ", "))
+	var attrs []any
+	if len(result.NeedsRestart) > 0 {
+		attrs = append(attrs, "needs_restart", strings.Join(result.NeedsRestart, ", "))
+	}
+	d.log.Info("reloaded", attrs...)
 	return result, nil
 }
 
 // swap replaces the workers of all pools. Nothing is touched before the whole
-// configuration is known to be good.
+// configuration is known to be good; an error means that nothing was. What
+// became of each pool is in the result. The new settings are in force when all
+// pools have them; a pool that got them alone keeps them for its resets.
 func (d *Daemon) swap() (*control.ReloadResult, error) {
 	next, err := load(d.opts.Config)
 	if err != nil {
@@ -132,15 +74,22 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	}
 	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
 	for i, f := range parts {
-		if err := f.pool.Reload(d.life, plans[i].config, plans[i].spec); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", f.name, explained(err)))
-			continue
-		}
+		d.warnOfLimits(f.name, plans[i].config)
+		err := f.pool.Reload(d.life, plans[i].config, plans[i].spec)
 		s := f.pool.Stats()
-		result.Pools = append(result.Pools, control.PoolReload{Name: f.name, Generation: s.Generation, Workers: s.Workers})
+		outcome := control.PoolReload{Name: f.name, Generation: s.Generation, Workers: s.Workers}
+		if err != nil {
+			outcome.Error = explained(err).Error()
+		} else {
+			f.settings = next
+		}
+		result.Pools = append(result.Pools, outcome)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, errors.Join(err, d.logs.Reload(before.logs))
+	if result.Err() != nil {
+		if err := d.logs.Reload(before.logs); err != nil {
+			d.log.Error("cannot return to the former log outputs", logkey.Error, err)
+		}
+		return result, nil
 	}
 	d.mu.Lock()
 	d.settings = next
@@ -148,21 +97,29 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	return result, nil
 }
 
-// reset replaces the workers of one frontend after the configuration on disk.
-// What else has changed there waits for a reload.
-func (d *Daemon) reset(ctx context.Context, f *frontend) error {
-	if state, _, _ := d.health.get(); state == Starting || state >= Draining {
-		return fmt.Errorf("cannot reset while the daemon is %s", state)
+// reset replaces the workers of one frontend, after the settings that they have.
+// Only the code and the folder to which server.dir leads are new.
+func (d *Daemon) reset(f *frontend) error {
+	d.log.Info("resetting", logkey.Pool, f.name)
+	cfg, spec, err := f.plan(f.settings)
+	if err == nil {
+		err = explained(f.pool.Reload(d.life, cfg, spec))
 	}
-	next, err := load(d.opts.Config)
 	if err != nil {
+		d.reportFailure("reset failed, the old workers go on serving", err)
 		return err
 	}
-	cfg, spec, err := f.plan(next)
-	if err != nil {
-		return err
+	d.log.Info("reset", logkey.Pool, f.name, logkey.Generation, f.pool.Stats().Generation)
+	return nil
+}
+
+// reportFailure makes the one record of a reload or reset that failed. The
+// callers get the error too, but nobody may be there any more, or it was asked
+// for by a signal.
+func (d *Daemon) reportFailure(text string, err error) {
+	if state, _, _ := d.health.get(); state == Reloading { // else a stop ended it
+		d.log.Error(text, logkey.Error, err)
 	}
-	return explained(f.pool.Reload(ctx, cfg, spec))
 }
 
 // needRestart lists the keys that differ from those at the start and are not

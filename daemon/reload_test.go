@@ -8,6 +8,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/rr-systemd/rrd/daemon/config"
+	"github.com/rr-systemd/rrd/daemon/logging"
+	"github.com/rr-systemd/rrd/pool"
+	"github.com/rr-systemd/rrd/pool/cgroup"
+	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/services/control"
 )
 
@@ -67,7 +72,10 @@ func TestReloadCode(t *testing.T) {
 		t.Errorf("%q after the reload", got)
 	}
 	a.change("worker.php", "(new HttpWorker", "no_such_function(); (new HttpWorker")
-	a.refused("version two", "no_such_function", "php worker.php", "exit status 255")
+	a.refused("version two", "no_such_function", "php worker.php", "exit status 255", "http: failed, generation 2 goes on serving")
+	if n := strings.Count(a.output.String(), "reload failed"); n != 1 || a.output.has("needs_restart") {
+		t.Errorf("%d records of one failed reload, or an empty needs_restart", n)
+	}
 	if _, out := a.ctl("status"); !strings.Contains(out, "ready since") {
 		t.Errorf("status after a failed reload: %s", out)
 	}
@@ -161,16 +169,6 @@ func TestReloadConfiguration(t *testing.T) {
 	a.change("app.yaml", "num_workers", "num_worker")
 	a.change("app.yaml", "command", "comand")
 	a.refused("version one", "app.yaml: line 5: server", `"comand"`, "app.yaml: line 11: http.pool", `"num_worker"`)
-	// `rr reset` reads the configuration as well.
-	if code, out := a.ctl("reset", "http"); code != 1 || !strings.Contains(out, `"comand"`) {
-		t.Errorf("rrctl reset: %d %s", code, out)
-	}
-	a.change("app.yaml", "comand", "command")
-	a.change("app.yaml", "num_worker: 3", "num_workers: 2")
-	if code, out := a.ctl("reset", "http"); code != 0 {
-		t.Errorf("rrctl reset: %d %s", code, out)
-	}
-	await(t, "there are 2 workers", func() bool { return a.workers() == 2 })
 	a.write("app.yaml", "version: \"3\"\nrpc: {listen: \"unix://rpc.sock\"}\n")
 	a.refused("version one", "http: the section is gone")
 	if err := os.Remove(filepath.Join(a.dir, "app.yaml")); err != nil {
@@ -178,6 +176,138 @@ func TestReloadConfiguration(t *testing.T) {
 	}
 	a.refused("version one", "app.yaml: no such file or directory")
 	a.stop()
+}
+
+// A reset takes the new code and nothing of the new configuration.
+func TestReset(t *testing.T) {
+	a := newSite(t, plain)
+	a.serve()
+	a.change("app.yaml", "num_workers: 1", "num_workers: 2")
+	a.change("app.yaml", "command: ", "comand: ")
+	a.change("worker.php", "version one", "version two")
+	if code, out := a.ctl("reset", "http"); code != 0 {
+		t.Errorf("rrctl reset: %d %s", code, out)
+	}
+	if got := a.get("/"); got != "version two" {
+		t.Errorf("%q after the reset", got)
+	}
+	if n := a.workers(); n != 1 {
+		t.Errorf("%d workers, want the 1 of the configuration in force", n)
+	}
+	a.awaitOutput("\treset\t")
+	a.change("worker.php", "(new HttpWorker", "no_such_function(); (new HttpWorker")
+	if code, out := a.ctl("reset"); code != 1 || !strings.Contains(out, "no_such_function") {
+		t.Errorf("rrctl reset: %d %s", code, out)
+	}
+	a.awaitOutput("reset failed, the old workers go on serving")
+	if _, out := a.ctl("status"); !strings.Contains(out, "ready since") {
+		t.Errorf("status after a failed reset: %s", out)
+	}
+	a.stop()
+}
+
+// A reset that is asked for during a reload comes after it.
+func TestResetWhileReloading(t *testing.T) {
+	a := newSite(t, plain)
+	a.serve()
+	worker, err := os.ReadFile("testdata/worker.php")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write("worker.php", strings.Replace(string(worker), "(new HttpWorker", "touch('booting'); while (!file_exists('boot')) usleep(1000); (new HttpWorker", 1))
+	reload, reset := make(chan int, 1), make(chan int, 1)
+	go func() { code, _ := a.ctl("reload"); reload <- code }()
+	a.await("booting")
+	go func() { code, _ := a.ctl("reset"); reset <- code }()
+	// A state is changed by the turn alone, so that the reset waits in line.
+	if _, out := a.ctl("status"); !strings.Contains(out, "reloading since") {
+		t.Errorf("status: %s", out)
+	}
+	a.write("boot", "")
+	if code := <-reload; code != 0 {
+		t.Errorf("rrctl reload: exit status %d", code)
+	}
+	if code := <-reset; code != 0 {
+		t.Errorf("rrctl reset: exit status %d", code)
+	}
+	if out := a.output.String(); strings.Index(out, "\tresetting\t") < strings.Index(out, "\treloaded") {
+		t.Error("the reset did not wait for the reload")
+	}
+	a.stop()
+}
+
+// A signal that comes during the start is not lost.
+func TestReloadSignalWhileStarting(t *testing.T) {
+	a := newSite(t, plain)
+	a.change("worker.php", "(new HttpWorker", "touch('booting'); while (!file_exists('boot')) usleep(1000); (new HttpWorker")
+	a.start()
+	a.await("booting")
+	a.signal(syscall.SIGHUP)
+	a.awaitOutput("it follows the start")
+	a.change("worker.php", "version one", "version two")
+	a.write("boot", "")
+	a.awaitOutput("\treloaded")
+	if got := a.get("/"); got != "version two" {
+		t.Errorf("%q is served", got)
+	}
+	a.stop()
+}
+
+// When one of several pools does not boot, the outcome of each is told, and the
+// settings are not in force.
+func TestReloadOfOnePoolFails(t *testing.T) {
+	a := newSite(t, plain+"logs: {mode: none}\n")
+	a.write("broken.php", "<?php no_such_function();")
+	t.Setenv("RR_PHP", filepath.Join(bin, "php"))
+	s, err := load(config.Options{File: filepath.Join(a.dir, "app.yaml")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.server.Dir = a.dir
+	root, logs, err := logging.New(logging.Options{Config: s.logs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.Close()
+	d := &Daemon{
+		opts: Options{Config: config.Options{File: filepath.Join(a.dir, "app.yaml")}}, boot: s, settings: s,
+		log: root, logs: logs, health: newHealth(), life: t.Context(), spawner: worker.NewSpawner(), cgroups: new(cgroup.Tree),
+	}
+	defer d.spawner.Close()
+	for name, script := range map[string]string{"a": "worker.php", "b": "broken.php"} {
+		f := &frontend{name: name, settings: s, requests: func() uint64 { return 0 }}
+		f.plan = func(next *settings) (pool.Config, worker.Spec, error) {
+			spec, err := s.spec("http", []string{"php", script}, wiring{})
+			return next.http.Pool, spec, err
+		}
+		spec, err := s.spec("http", []string{"php", "worker.php"}, wiring{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.pool, err = pool.New(pool.Options{Name: name, Config: s.http.Pool, Spec: spec, Spawner: d.spawner, Log: root}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.pool.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer f.pool.Stop(t.Context())
+		d.frontends = append(d.frontends, f)
+	}
+	result, err := d.swap()
+	if err != nil || len(result.Pools) != 2 || result.Err() == nil {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	for _, p := range result.Pools {
+		switch {
+		case p.Name == "a" && (p.Error != "" || p.Generation != 2 || p.Workers != 1):
+			t.Errorf("%+v", p)
+		case p.Name == "b" && (!strings.Contains(p.Error, "no_such_function") || p.Generation != 1 || p.Workers != 1):
+			t.Errorf("%+v", p)
+		}
+	}
+	if d.current() != s || d.frontend("a").settings == s || d.frontend("b").settings != s {
+		t.Error("the settings of a reload that failed are in force")
+	}
 }
 
 // The file is found again although the daemon works in its folder.

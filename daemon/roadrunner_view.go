@@ -67,7 +67,7 @@ func (v roadRunnerView) RemoveWorker(ctx context.Context, plugin string) error {
 // Reset replaces the workers of one frontend, which the caller has found in
 // Plugins.
 func (v roadRunnerView) Reset(ctx context.Context, plugin string) error {
-	return v.d.reset(ctx, v.d.frontend(plugin))
+	return v.d.Reset(ctx, v.d.frontend(plugin))
 }
 
 func (d *Daemon) frontend(name string) *frontend {

@@ -52,15 +52,13 @@ func (h *httpSettings) Validate() error {
 		}
 	}
 	for _, name := range h.Middleware {
-		if slices.Contains(middlewareNotServed, name) {
+		switch {
+		case http.HasMiddleware(name):
+		case slices.Contains(http.MiddlewareNotServed, name):
 			refuse("http.middleware", fmt.Sprintf("middleware %q", name))
-		} else {
-			h.tree.Warn("http.middleware", fmt.Sprintf("middleware %q does not exist and is left out", name), "")
+		default:
+			h.tree.Warn("http.middleware", fmt.Sprintf("requested middleware does not exist: %q is left out", name), "")
 		}
 	}
 	return errors.Join(errs...)
 }
-
-// middlewareNotServed are RoadRunner's own. A name that RoadRunner does not know
-// either is a warning there and here.
-var middlewareNotServed = []string{"static", "headers", "gzip", "sendfile", "proxy_ip_parser", "http_metrics", "otel", "cache"}

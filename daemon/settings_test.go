@@ -58,13 +58,18 @@ jobs: {}
 	text := strings.Join(got, "\n")
 	for _, want := range []string{
 		"app.yaml: line 3: server.relay_timeout: has no effect",
-		`app.yaml: line 4: http.middleware: middleware "nonsense" does not exist`,
+		`app.yaml: line 4: http.middleware: requested middleware does not exist: "nonsense"`,
 		`app.yaml: line 5: logs.channels.http.mode: "shiny" is no mode`,
 		"app.yaml: line 6: endure.print_graph: has no effect",
 		"app.yaml: line 7: jobs: section is not served",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no warning %q in\n%s", want, text)
+		}
+	}
+	for i, w := range s.tree.Warnings() {
+		if w.Line != i+3 {
+			t.Errorf("warning %d is about line %d", i, w.Line)
 		}
 	}
 	if len(got) != 5 {

@@ -10,7 +10,8 @@ import (
 // heed obeys the process signals until ctx ends.
 //
 //	INT TERM QUIT ABRT  stop gracefully; a second one ends the process at once
-//	HUP USR2            reload: new configuration, new generation of workers
+//	HUP USR2            reload: new configuration, new generation of workers;
+//	                    during the start it follows when the daemon is ready
 //
 // RoadRunner dies of SIGHUP, and answers SIGUSR2 by a full stop followed by a
 // restart; here nothing stops serving.
@@ -23,8 +24,7 @@ func (d *Daemon) heed(ctx context.Context, signals <-chan os.Signal) {
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP || sig == syscall.SIGUSR2:
-				// The outcome is in the log and in STATUS=.
-				d.background.Go(func() { _, _ = d.Reload(ctx) })
+				d.reloadBySignal(ctx)
 			case stopping:
 				d.roadRunnerLine("exit forced")
 				d.log.Error("exit forced by a second signal", "signal", sig.String())

@@ -203,9 +203,19 @@ func removeStale(path string) error {
 		return fmt.Errorf("%s exists and is not a socket; remove it or choose another path", path)
 	}
 	c, err := net.Dial("unix", path)
-	if err == nil {
+	switch {
+	case err == nil:
 		c.Close()
 		return fmt.Errorf("another process listens on %s; stop it or choose another path", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // its owner removed it meanwhile
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		// A full backlog (EAGAIN) is that of a server, and without permission
+		// (EACCES) nobody can tell.
+		return fmt.Errorf("another process may be listening on %s: %w; stop it, remove the file or choose another path", path, err)
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	_ "net/http/pprof" // on the default mux, served only with Options.Debug
+	"strings"
 	"time"
 
 	"github.com/rr-systemd/rrd/daemon/config"
@@ -86,12 +87,17 @@ func (d *Daemon) announce(serving context.Context) {
 	if d.notify.Enabled() {
 		d.roadRunnerLine("[INFO] sdnotify: notified")
 	}
-	d.log.Info("ready", "version", Version, "took", time.Since(d.started).Round(time.Millisecond).String())
+	var addresses []string
+	for _, b := range d.sockets.open() {
+		addresses = append(addresses, b.name+" "+b.addr.Network()+"://"+b.addr.String())
+	}
+	d.log.Info("ready", "version", Version, "took", time.Since(d.started).Round(time.Millisecond).String(), "addresses", strings.Join(addresses, ", "))
 	// Both end when the drain begins, which speaks to systemd itself.
 	if every := d.watchdogInterval(); every > 0 {
 		d.background.Go(func() { d.heartbeat(serving, every, d.probe, d.notify.Watchdog) })
 	}
 	d.background.Go(func() { d.keepStatus(serving) })
+	d.reloadIfSignalled(d.life)
 }
 
 // serveProfiles serves on loopback only; RoadRunner's -d opens the profiles to

@@ -57,8 +57,11 @@ func oneLine(err error) string {
 	if !errors.As(err, &boot) {
 		return flat(text)
 	}
+	if before, garbage, ok := strings.Cut(text, ", invalid message: "); ok && quotes(boot.Hint, garbage) {
+		text = before
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %q", text, strings.Join(boot.Argv, " "))
+	fmt.Fprintf(&b, "%s: %q", strings.TrimSpace(text), strings.Join(boot.Argv, " "))
 	if boot.Dir != "" {
 		fmt.Fprintf(&b, " in %s", boot.Dir)
 	}
@@ -72,6 +75,12 @@ func oneLine(err error) string {
 		fmt.Fprintf(&b, "; %s", boot.Hint)
 	}
 	return flat(b.String())
+}
+
+// quotes tells whether a hint ends with a line of what the worker printed.
+func quotes(hint, printed string) bool {
+	i := strings.LastIndex(hint, ": ")
+	return i >= 0 && i+2 < len(hint) && strings.Contains(printed, hint[i+2:])
 }
 
 // flat makes one printable line of a text that may hold anything that a program

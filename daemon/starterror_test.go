@@ -22,6 +22,7 @@ func TestBadConfiguration(t *testing.T) {
 		old, new string // change of the plain configuration
 		worker   string // worker.php, if not the usual one
 		want     []string
+		without  string // must not be in the line
 		rr       string
 	}{
 		{
@@ -89,6 +90,16 @@ func TestBadConfiguration(t *testing.T) {
 			want: []string{"app.yaml: line 4: server.command", "php worker.php", "good morning", "STDOUT"},
 			rr:   allocate + "validation failed on the message sent to STDOUT",
 		}, {
+			name: "garbage of several lines", worker: "<html>\n<body>not a frame</body>\n</html>\n",
+			want:    []string{"stdout-crc: \"php worker.php\" ended with exit status 0; the application printed to STDOUT", "print to STDERR: <html>"},
+			without: "<body>",
+			rr:      allocate + "validation failed on the message sent to STDOUT",
+		}, {
+			name: "garbage that the hint does not quote", worker: "X-Powered-By: PHP/8\n\nhello\n",
+			want:    []string{"X-Powered-By: PHP/8 | hello: \"php worker.php\"", "php-cgi"},
+			without: "| :",
+			rr:      allocate + "validation failed on the message sent to STDOUT",
+		}, {
 			name: "fatal error", worker: "<?php no_such_function();",
 			want: []string{"app.yaml: line 4: server.command", "php worker.php", "exit status 255", "no_such_function"},
 			rr:   allocate,
@@ -149,6 +160,9 @@ func TestBadConfiguration(t *testing.T) {
 					t.Errorf("no %q in %s", want, own[0])
 				}
 			}
+			if c.without != "" && strings.Contains(own[0], c.without) {
+				t.Errorf("%q in %s", c.without, own[0])
+			}
 			if strings.Contains(a.output.String(), "panic") {
 				t.Error("panic")
 			}
@@ -164,6 +178,30 @@ func TestBadConfiguration(t *testing.T) {
 				t.Errorf("rr serve does not end with %q", c.rr)
 			}
 		})
+	}
+}
+
+// What RoadRunner's text says is not said twice.
+func TestMissingFileOfServe(t *testing.T) {
+	a := newSite(t, plain)
+	a.prog = []string{filepath.Join(bin, "rr"), "serve", "-o", "http.address=:1"}
+	a.start("-c", "nope.yaml")
+	if code := a.wait(); code != 1 {
+		t.Errorf("exit status %d", code)
+	}
+	if out := a.output.String(); strings.Count(out, "nope.yaml") != 1 || !strings.HasPrefix(out, "handle_serve_command:") {
+		t.Errorf("%q", out)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	a := newSite(t, plain)
+	a.start("--help")
+	if code := a.wait(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	if !a.output.has("      --roadrunner            print the start") {
+		t.Errorf("%s", a.output)
 	}
 }
 

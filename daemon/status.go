@@ -66,12 +66,17 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 
 // assess judges the pools and publishes a change. A pool is in trouble when
 // workers are missing and are not being started either, that is when starts
-// fail; it is well again when all of its workers are ready. So the ordinary
+// fail, or when workers fail over and over; it is well again when all of its
+// workers are ready and stay so. So the ordinary
 // replacement of a worker is no news.
 func (d *Daemon) assess() {
 	var short, trouble []string
 	for _, f := range d.parts() {
 		s := f.pool.Stats()
+		if s.CrashLoop != "" {
+			text := f.name + ": " + s.CrashLoop
+			short, trouble = append(short, text), append(trouble, text)
+		}
 		if s.Workers >= s.Target {
 			continue
 		}

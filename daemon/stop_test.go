@@ -53,6 +53,11 @@ func TestStop(t *testing.T) {
 		t.Errorf("exit status %d", code)
 	}
 	a.nothingLeft()
+	for _, text := range []string{"\tstopped\t{\"took\": \"", "rpc unix://rpc.sock, http unix://http.sock"} {
+		if !a.output.has(text) {
+			t.Errorf("no %q in the log", text)
+		}
+	}
 	for _, name := range []string{"http.sock", "rpc.sock", ".pid"} {
 		if _, err := os.Lstat(filepath.Join(a.dir, name)); err == nil {
 			t.Errorf("%s is left", name)

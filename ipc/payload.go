@@ -17,6 +17,9 @@ type Payload struct {
 	Context []byte
 	Body    []byte
 
+	// Priority orders payloads that wait for a worker.
+	Priority Priority
+
 	// ID is the request's id, for logs. Label and Detail say what runs in
 	// words ("GET", "/users"), for `rrctl workers` and the log record of a
 	// worker that died. None of them is sent to the worker.
@@ -24,6 +27,18 @@ type Payload struct {
 	Label  string
 	Detail string
 }
+
+// Priority is a class of payloads that wait for a worker. A worker that becomes
+// free takes the first of the highest class that waits; within a class the order
+// is that of arrival. Nothing keeps a lower class from waiting as long as higher
+// ones come: its payloads have their deadlines.
+type Priority uint8
+
+const (
+	Normal Priority = iota // the zero value
+	High                   // before all others: health checks, interactive work
+	Low                    // after all others: what nobody waits for
+)
 
 // Stream is a worker's answer: one message or, when the worker streams,
 // several. It is used by one goroutine.

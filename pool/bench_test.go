@@ -15,7 +15,7 @@ func BenchmarkExec(b *testing.B) {
 			if n > maxWorkers {
 				n = maxWorkers
 			}
-			benchExec(b, Config{NumWorkers: n}, echoSpec(), 1)
+			benchExec(b, Config{NumWorkers: Count(n)}, echoSpec(), 1)
 		})
 	}
 	b.Run("echo-4-clients-64", func(b *testing.B) { benchExec(b, Config{NumWorkers: 4}, echoSpec(), 32) })

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/rr-systemd/rrd/pool/cgroup"
 )
 
 // Limits that RoadRunner has as well.
@@ -19,8 +21,9 @@ type Config struct {
 	Debug bool `cfg:"debug"`
 	// Command replaces server.command for this pool; see worker.Argv.
 	Command []string `cfg:"command"`
-	// NumWorkers is the number of workers, 0 for one per logical CPU.
-	NumWorkers int `cfg:"num_workers"`
+	// NumWorkers is the number of workers, 0 for one per logical CPU, Auto for
+	// what fits into the service.
+	NumWorkers Count `cfg:"num_workers"`
 	// MaxJobs is the number of payloads after which a worker is replaced, 0 for
 	// no limit. Each worker gets up to 14 % more, so that they do not all end
 	// at one time.
@@ -39,8 +42,24 @@ type Config struct {
 	// StreamTimeout is how long a worker may take to end a cancelled stream.
 	StreamTimeout time.Duration `cfg:"stream_timeout"`
 
+	// Limits are enforced by the kernel for each worker.
+	Limits cgroup.Limits `cfg:"limits"`
+
+	Reload           *Reload           `cfg:"reload"`
 	Supervisor       *Supervisor       `cfg:"supervisor"`
 	DynamicAllocator *DynamicAllocator `cfg:"dynamic_allocator"`
+}
+
+// Reload says how a new generation of workers takes over.
+type Reload struct {
+	// Surge is how many processes there may be beyond num_workers meanwhile; 0
+	// starts the whole new generation beside the old one.
+	Surge int `cfg:"surge"`
+	// Warmup is how long the first new workers must live before they serve.
+	Warmup time.Duration `cfg:"warmup"`
+	// Timeout bounds the whole reload until the last new worker serves, 0 for
+	// no limit. Then, as after any failure, the old workers serve on.
+	Timeout time.Duration `cfg:"timeout"`
 }
 
 // Supervisor holds the limits of one worker; 0 means none. All of them are soft
@@ -64,7 +83,7 @@ type DynamicAllocator struct {
 // Defaults replaces zero values by the defaults.
 func (c *Config) Defaults() {
 	if c.NumWorkers == 0 {
-		c.NumWorkers = runtime.NumCPU()
+		c.NumWorkers = Count(runtime.NumCPU())
 	}
 	for _, d := range []*time.Duration{&c.AllocateTimeout, &c.DestroyTimeout, &c.ResetTimeout, &c.StreamTimeout} {
 		if *d == 0 {
@@ -100,16 +119,27 @@ func (c *Config) Validate() error {
 	switch {
 	case c.NumWorkers > maxWorkers:
 		return fmt.Errorf("num_workers: number of workers can't be more than %d, got %d", maxWorkers, c.NumWorkers)
-	case c.NumWorkers < 0:
-		return fmt.Errorf("num_workers: cannot be negative, got %d; use 0 for one worker per CPU", c.NumWorkers)
+	case c.NumWorkers < 0 && c.NumWorkers != Auto:
+		return fmt.Errorf("num_workers: cannot be negative, got %d; use 0 for one worker per CPU, or auto", c.NumWorkers)
 	case c.MaxQueueSize < 0:
 		return fmt.Errorf("max_queue_size: cannot be negative, got %d; use 0 for no limit", c.MaxQueueSize)
+	}
+	if err := c.Limits.Validate(); err != nil {
+		return fmt.Errorf("limits.%w", err)
 	}
 	times := []setting{
 		{"allocate_timeout", c.AllocateTimeout, time.Millisecond},
 		{"destroy_timeout", c.DestroyTimeout, time.Millisecond},
 		{"reset_timeout", c.ResetTimeout, time.Millisecond},
 		{"stream_timeout", c.StreamTimeout, time.Millisecond},
+	}
+	if r := c.Reload; r != nil {
+		if r.Surge < 0 {
+			return fmt.Errorf("reload.surge: cannot be negative, got %d; use 0 to start all new workers at once", r.Surge)
+		}
+		times = append(times,
+			setting{"reload.warmup", r.Warmup, 0},
+			setting{"reload.timeout", r.Timeout, 0})
 	}
 	if s := c.Supervisor; s != nil {
 		times = append(times,
@@ -166,4 +196,26 @@ func (c *Config) memoryLimit() uint64 {
 		return 0
 	}
 	return c.Supervisor.MaxWorkerMemory << 20
+}
+
+// surge, warmup, reloadTimeout: 0 for all, none, no limit.
+func (c *Config) surge() int {
+	if c.Reload == nil {
+		return 0
+	}
+	return c.Reload.Surge
+}
+
+func (c *Config) warmup() time.Duration {
+	if c.Reload == nil {
+		return 0
+	}
+	return c.Reload.Warmup
+}
+
+func (c *Config) reloadTimeout() time.Duration {
+	if c.Reload == nil {
+		return 0
+	}
+	return c.Reload.Timeout
 }

@@ -15,7 +15,7 @@ const scaleAfter = 50 * time.Millisecond
 
 // acquire gets a worker for a request. The request then counts as active, until
 // leave; again says that it already does. On error it is not active any more.
-func (p *Pool) acquire(ctx context.Context, again bool) (*member, error) {
+func (p *Pool) acquire(ctx context.Context, priority ipc.Priority, again bool) (*member, error) {
 	if err := ctx.Err(); err != nil {
 		if again {
 			p.leave()
@@ -55,6 +55,7 @@ func (p *Pool) acquire(ctx context.Context, again bool) (*member, error) {
 		return nil, queueFull()
 	}
 	t := p.tickets.get()
+	t.line = lineOf(priority)
 	if again {
 		p.queue.pushFront(t)
 	} else {
@@ -142,7 +143,7 @@ func (p *Pool) putBack(m *member) {
 	case m.gone:
 	case cause != worker.NoCause:
 		p.retire(m, cause, m.w.Stop)
-	case m.gen != p.gen:
+	case m.gen != p.gen && (!m.gen.rolling || m.gen.live > m.gen.target):
 		p.retire(m, worker.Reset, m.w.Stop)
 	case p.halted:
 		p.retire(m, worker.Shutdown, m.w.Stop)
@@ -194,12 +195,12 @@ func (p *Pool) Probe(ctx context.Context) error {
 		p.mu.Unlock()
 		return errClosed
 	}
-	if len(p.queue.idle) > 0 && p.queue.first == nil || p.gen.cfg.Debug {
+	if len(p.queue.idle) > 0 && p.queue.first() == nil || p.gen.cfg.Debug {
 		p.mu.Unlock()
 		return nil
 	}
 	t := p.tickets.get()
-	t.probe = true
+	t.probe, t.line = true, lineOf(ipc.Normal)
 	p.queue.push(t)
 	p.mu.Unlock()
 	defer p.tickets.put(t)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc"
+	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -41,6 +42,7 @@ type WorkerError struct {
 	Cause  worker.Cause
 	Exit   worker.Exit // how the process ended, if that is known already
 	Stderr []string    // the last lines it wrote
+	OOM    *cgroup.OOM // if it was killed for want of memory
 	Err    error       // what the channel reported
 	kind   error
 }
@@ -63,7 +65,9 @@ func (e *WorkerError) Error() string {
 	} else {
 		b.WriteString(e.Err.Error())
 	}
-	if e.Exit.Known {
+	if e.OOM != nil {
+		fmt.Fprintf(&b, " (worker %d: %s)", e.PID, e.OOM)
+	} else if e.Exit.Known {
 		fmt.Fprintf(&b, " (worker %d: %s)", e.PID, e.Exit)
 	}
 	return b.String()

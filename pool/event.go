@@ -2,10 +2,13 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
+	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/ipc/logkey"
+	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -51,6 +54,8 @@ type Event struct {
 	Age     time.Duration
 	Request worker.Request // what the worker died with, if anything
 	Stderr  []string       // the last lines; only if the end was not planned
+	OOM     *cgroup.OOM    // if Cause is worker.OOM
+	Usage   cgroup.Usage   // what it used in all; zero without control groups
 	Err     error
 }
 
@@ -66,37 +71,62 @@ func (p *Pool) started(m *member) {
 	p.emit(Event{Type: WorkerStarted, Generation: m.gen.number, PID: m.w.PID()})
 }
 
-// ended is the one record of a worker's end.
-func (p *Pool) ended(m *member, cause worker.Cause) {
+// ended describes the end of a worker. Its leaf must still be there.
+func (p *Pool) ended(m *member, cause worker.Cause) Event {
 	w := m.w
+	usage, _ := w.Leaf().Usage()
 	e := Event{
 		Type: WorkerStopped, Generation: m.gen.number, PID: w.PID(), Cause: cause, Exit: w.Exit(),
-		Execs: w.Execs(), Age: time.Since(w.Created()), Request: w.Request(),
+		Execs: w.Execs(), Age: time.Since(w.Created()), Request: w.Request(), OOM: m.oom(), Usage: usage,
 	}
+	if !cause.Planned() {
+		e.Stderr = w.StderrTail()
+	}
+	p.mu.Lock()
+	e.Err = m.failure
+	p.mu.Unlock()
+	return e
+}
+
+// tellEnd writes the one record of a worker's end.
+func (p *Pool) tellEnd(e Event) {
 	level := slog.LevelDebug
 	switch {
-	case cause == worker.Memory:
+	case e.Cause == worker.Memory:
 		level = slog.LevelInfo
-	case !cause.Planned():
+	case !e.Cause.Planned():
 		level = slog.LevelError
-		e.Stderr = w.StderrTail()
 	}
 	if p.log.Enabled(context.Background(), level) {
 		attrs := []slog.Attr{
 			slog.Int(logkey.Worker, e.PID),
 			slog.Uint64(logkey.Generation, e.Generation),
-			slog.String(logkey.Cause, cause.String()),
+			slog.String(logkey.Cause, e.Cause.String()),
 			slog.String("exit", e.Exit.String()),
 			slog.Uint64("execs", e.Execs),
 			slog.Int64("age", e.Age.Milliseconds()),
 			slog.Uint64("max_rss", e.Exit.MaxRSS),
 		}
-		if r := e.Request; !r.Since.IsZero() {
+		if e.Usage.CPU > 0 {
+			attrs = append(attrs, slog.Int64("cpu", e.Usage.CPU.Milliseconds()), slog.Uint64("memory_peak", e.Usage.Peak))
+		}
+		switch o := e.OOM; {
+		case o != nil:
+			attrs = append(attrs, slog.String(logkey.Error, o.String()), slog.Uint64("oom_peak", o.Peak), slog.Uint64("oom_limit", o.Limit))
+		case e.Err != nil:
+			attrs = append(attrs, slog.String(logkey.Error, e.Err.Error()))
+			var broken *ipc.ProtocolError
+			if errors.As(e.Err, &broken) && broken.Hint() != "" {
+				attrs = append(attrs, slog.String("hint", broken.Hint()))
+			}
+		}
+		if r := e.Request; !r.Since.IsZero() || e.Cause == worker.Protocol && r.ID != "" {
 			attrs = append(attrs,
 				slog.String(logkey.RequestID, r.ID),
-				slog.String("label", r.Label),
-				slog.String("detail", r.Detail),
-				slog.Int64(logkey.Elapsed, time.Since(r.Since).Milliseconds()))
+				slog.String("request", r.Label+" "+r.Detail))
+			if !r.Since.IsZero() {
+				attrs = append(attrs, slog.Int64(logkey.Elapsed, time.Since(r.Since).Milliseconds()))
+			}
 		}
 		if len(e.Stderr) > 0 {
 			attrs = append(attrs, slog.Any("stderr", e.Stderr))

@@ -38,7 +38,7 @@ func (p *Pool) Exec(ctx context.Context, payload *ipc.Payload) (ipc.Stream, erro
 	}
 	s := &stream{pool: p}
 	for try := 1; ; try++ {
-		m, err := p.acquire(ctx, try > 1)
+		m, err := p.acquire(ctx, payload.Priority, try > 1)
 		if err != nil {
 			return nil, err
 		}
@@ -69,6 +69,11 @@ func (p *Pool) attempts() int {
 // active then, and err says why. Else it has ended, unless s holds m.
 func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err error) {
 	w := m.w
+	ch := w.Channel
+	if ch.Pending() {
+		// Before Begin: it is the request before that is to blame.
+		return true, p.lose(m, errTooMuch)
+	}
 	if err := w.Begin(payload); err != nil {
 		p.mu.Lock()
 		p.putBack(m)
@@ -76,10 +81,6 @@ func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err 
 		return true, err
 	}
 	p.execs.Add(1)
-	ch := w.Channel
-	if ch.Pending() {
-		return true, p.lose(m, errTooMuch)
-	}
 	// A payload larger than the pipe is written in parts, and then nobody can
 	// tell later whether some of it was read: look before.
 	small := w.WrittenAtOnce(payload)
@@ -149,10 +150,12 @@ func (p *Pool) lose(m *member, err error) *WorkerError {
 		cause = w.Settle()
 	}
 	w.Doom(cause)
+	oom := m.oom() // the leaf is there as long as the request holds the worker
 	p.mu.Lock()
+	m.failure = err
 	p.retire(m, cause, end)
 	m.free()
 	p.mu.Unlock()
-	e.Cause, e.Exit, e.Stderr = w.Cause(), w.Exit(), w.StderrTail()
+	e.Cause, e.Exit, e.Stderr, e.OOM = w.Cause(), w.Exit(), w.StderrTail(), oom
 	return e
 }

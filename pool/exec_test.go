@@ -1,9 +1,11 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,10 +139,18 @@ func TestBrokenProtocolReplacesWorker(t *testing.T) {
 }
 
 func TestSurplusAnswerNeverReachesTheNextRequest(t *testing.T) {
-	p, r := newPool(t, Config{NumWorkers: 1})
+	var log bytes.Buffer
+	p, r := newPool(t, Config{NumWorkers: 1}, withLog(slog.New(slog.NewJSONHandler(&log, nil))))
 	equal(t, "answer", mustDo(t, p, "twice"), "one")
 	equal(t, "next answer", mustDo(t, p, "hello"), "hello")
 	equal(t, "cause", r.causes(t, 1)[0], worker.Protocol)
+	// The record blames the request that sent it, not the next one.
+	e := r.all(WorkerStopped)[0]
+	equal(t, "request", e.Request.ID, "req-twice")
+	equal(t, "error", e.Err, errTooMuch)
+	if !strings.Contains(log.String(), `"request_id":"req-twice"`) || !strings.Contains(log.String(), errTooMuch.Error()) {
+		t.Errorf("logged %s", &log)
+	}
 }
 
 func TestAnswerThenExit(t *testing.T) {

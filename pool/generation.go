@@ -25,6 +25,15 @@ type generation struct {
 	live    int // members that are not gone
 	booting int
 
+	// vacant has an entry for each worker that is gone and not yet replaced,
+	// so that its successor can tell why it is there.
+	vacant []*lastEnd
+
+	// rolling: it serves beside the next generation, and shrinks to target;
+	// wanted is the target before.
+	rolling bool
+	wanted  int
+
 	retired bool
 	drained chan struct{} // closed when a retired generation has no live member
 }
@@ -45,11 +54,31 @@ func newGeneration(number uint64, cfg Config, spec worker.Spec) (*generation, er
 		spec.Dir = dir
 	}
 	spec.Generation = number
-	g := &generation{number: number, cfg: cfg, spec: spec, target: cfg.NumWorkers, drained: make(chan struct{})}
+	g := &generation{number: number, cfg: cfg, spec: spec, target: max(0, int(cfg.NumWorkers)), drained: make(chan struct{})}
 	if cfg.Debug {
 		g.target = 0
 	}
 	return g, nil
+}
+
+// joined counts a new member. The lock is held, as for the following.
+func (g *generation) joined(m *member) {
+	g.live++
+	if len(g.vacant) > 0 {
+		m.before, g.vacant = g.vacant[0], g.vacant[1:]
+	}
+	if g.live >= g.target {
+		g.vacant = nil
+	}
+}
+
+// left counts a member that is gone.
+func (g *generation) left(m *member) {
+	g.live--
+	if !g.cfg.Debug && len(g.vacant) < g.target {
+		g.vacant = append(g.vacant, m.end)
+	}
+	g.check()
 }
 
 // check closes drained when it is time.
@@ -76,8 +105,15 @@ func (p *Pool) boot(ctx context.Context, g *generation) (*member, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.AllocateTimeout)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
-	w, err := p.spawner.Boot(ctx, &g.spec)
+	leaf, err := p.cgroup.Leaf(p.leaves.Add(1), g.cfg.Limits)
 	if err != nil {
+		return nil, allocateError(err)
+	}
+	spec := g.spec
+	spec.Leaf, spec.Rlimits = leaf, g.cfg.Limits.Rlimits
+	w, err := p.spawner.Boot(ctx, &spec)
+	if err != nil {
+		_ = leaf.Close()
 		if p.ctx.Err() != nil {
 			return nil, errClosed
 		}
@@ -119,6 +155,25 @@ func (p *Pool) bootAll(ctx context.Context, g *generation, n int) ([]*member, er
 	}
 	wg.Wait()
 	return nil, first
+}
+
+// bootGeneration starts all workers of g. With num_workers: auto the first one
+// is measured before the others.
+func (p *Pool) bootGeneration(ctx context.Context, g *generation) ([]*member, error) {
+	if g.cfg.NumWorkers != Auto || g.cfg.Debug {
+		return p.bootAll(ctx, g, g.target)
+	}
+	first, err := p.boot(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	p.resize(g, first)
+	rest, err := p.bootAll(ctx, g, g.target-1)
+	if err != nil {
+		p.discard(first, worker.BootFailed)
+		return nil, err
+	}
+	return append(rest, first), nil
 }
 
 // discard stops a worker that never joined the pool.

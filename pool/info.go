@@ -19,8 +19,10 @@ type WorkerInfo struct {
 	LastUsed   time.Time // zero: never
 	Request    worker.Request
 	RequestAge time.Duration // 0 while idle
-	Memory     uint64        // resident bytes
-	CPUPercent float64       // CPU time in per cent of the life time
+	Memory     uint64        // bytes of the worker and its children, without file cache; without control groups resident bytes of the worker
+	Peak       uint64        // highest Memory, with file cache; 0: unknown
+	CPUPercent float64       // CPU time in per cent of the life time, with control groups that of its children too
+	Before     worker.Cause  // why the worker ended whose place this one took
 }
 
 // Workers lists all processes of the pool, those that are ending included, by
@@ -36,13 +38,20 @@ func (p *Pool) Workers() []WorkerInfo {
 	list := make([]WorkerInfo, 0, len(all))
 	for _, m := range all {
 		w := m.w
-		rss, cpu, ok := usage(w.PID())
+		memory, cpu, ok := usage(w.PID())
 		if !ok {
 			continue
 		}
+		u, counted := w.Leaf().Usage()
+		if counted {
+			cpu = u.CPU
+		}
+		if u.Working > 0 {
+			memory = u.Working
+		}
 		i := WorkerInfo{
 			PID: w.PID(), State: w.State(), Cause: w.Cause(), Generation: m.gen.number, Execs: w.Execs(),
-			Created: w.Created(), LastUsed: w.LastUsed(), Request: w.Request(), Memory: rss,
+			Created: w.Created(), LastUsed: w.LastUsed(), Request: w.Request(), Memory: memory, Peak: u.Peak, Before: m.before.get(),
 		}
 		if !i.Request.Since.IsZero() {
 			i.RequestAge = now.Sub(i.Request.Since)
@@ -58,15 +67,17 @@ func (p *Pool) Workers() []WorkerInfo {
 
 // Stats is the pool in numbers.
 type Stats struct {
-	Workers    int // ready and working; not those that start or end
+	Workers    int // ready and working, of the generation that serves
 	Ready      int
 	Working    int
 	Starting   int
 	Ending     int
+	Draining   int    // let go, or of an old generation, with a request that runs to its end
 	Target     int    // workers wanted
 	Waiting    int    // requests in the queue
 	Execs      uint64 // payloads given to workers since the start
 	Generation uint64
+	CrashLoop  string // workers fail over and over: how many, and why the last did; "" if they do not
 }
 
 // Stats counts, at one moment.
@@ -74,11 +85,14 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Stats{Waiting: p.queue.waiting, Execs: p.execs.Load()}
+	s.CrashLoop = p.crashes.text(time.Now())
 	if p.gen != nil {
 		s.Generation, s.Starting, s.Target = p.gen.number, p.gen.booting, p.gen.target
 	}
 	for m := range p.members {
 		switch {
+		case m.busy && (m.gone || m.gen != p.gen):
+			s.Draining++
 		case m.busy:
 			s.Working++
 		case m.gone:

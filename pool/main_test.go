@@ -56,6 +56,7 @@ var spawner *worker.Spawner
 // the job.
 func echoWorker() {
 	in := bufio.NewReader(os.Stdin)
+	note := noteWorker()
 	for {
 		var h [12]byte
 		if _, err := io.ReadFull(in, h[:]); err != nil {
@@ -67,7 +68,21 @@ func echoWorker() {
 		}
 		switch {
 		case h[1]&1 == 0:
-			os.Stdout.Write(append(h[:], rest...))
+			note("+", rest)
+			answer := append(h[:], rest...)
+			note("-", rest) // before the answer: who is killed in between fails an ended request
+			var n int
+			if i := bytes.Index(rest, []byte("cut ")); i >= 0 {
+				fmt.Sscan(string(rest[i+4:]), &n)
+				os.Stdout.Write(answer[:n])
+				return
+			}
+			if i := bytes.Index(rest, []byte("stall ")); i >= 0 {
+				fmt.Sscan(string(rest[i+6:]), &n)
+				os.Stdout.Write(answer[:n])
+				select {}
+			}
+			os.Stdout.Write(answer)
 		case bytes.Contains(rest, []byte("stop")):
 			return
 		default:
@@ -80,7 +95,7 @@ func echoWorker() {
 }
 
 func echoSpec() worker.Spec {
-	return worker.Spec{Argv: []string{"/proc/self/exe"}, Env: []string{"POOL_TEST_ECHO=1", "GOMAXPROCS=1", "GOGC=off"}}
+	return worker.Spec{Argv: []string{"/proc/self/exe"}, Env: []string{"POOL_TEST_ECHO=1", "GOMAXPROCS=1", "GOGC=off", "GORACE=atexit_sleep_ms=0"}}
 }
 
 // recorder collects events.

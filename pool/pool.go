@@ -13,6 +13,7 @@ import (
 
 	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/ipc/logkey"
+	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -22,8 +23,12 @@ type Options struct {
 	Config  Config
 	Spec    worker.Spec
 	Spawner *worker.Spawner // not owned; it must outlive the pool
-	Log     *slog.Logger    // nil: no logs
-	OnEvent func(Event)     // may be nil
+	Cgroup  *cgroup.Pool    // nil: no control groups
+	// Budget is what the service may use, for num_workers: auto; nil: all
+	// processors of the machine, and no limit of memory.
+	Budget  func() cgroup.Budget
+	Log     *slog.Logger // nil: no logs
+	OnEvent func(Event)  // may be nil
 }
 
 // Pool is a set of workers. All methods are safe for concurrent use.
@@ -37,6 +42,10 @@ type Pool struct {
 	log     *slog.Logger
 	onEvent func(Event)
 	spawner *worker.Spawner
+	cgroup  *cgroup.Pool
+	leaves  atomic.Uint64 // number of the last leaf
+	budget  func() cgroup.Budget
+	shrunk  chan struct{} // a member has left
 
 	ctx     context.Context // ends when the pool halts
 	cancel  context.CancelFunc
@@ -62,6 +71,7 @@ type Pool struct {
 	retryAt   time.Time
 	retrying  bool
 	succeeded time.Time // last start that did not fail
+	crashes   crashLoop
 
 	reloading bool
 	next      *reloadCall
@@ -75,7 +85,8 @@ func New(o Options) (*Pool, error) {
 		return nil, errors.New("cannot make a pool: Options.Spawner is not set")
 	}
 	p := &Pool{
-		name: o.Name, log: o.Log, onEvent: o.OnEvent, spawner: o.Spawner,
+		name: o.Name, log: o.Log, onEvent: o.OnEvent, spawner: o.Spawner, cgroup: o.Cgroup, budget: o.Budget,
+		shrunk:  make(chan struct{}, 1),
 		slots:   make(chan struct{}, parallelBoots),
 		retune:  make(chan struct{}, 1),
 		members: make(map[*member]struct{}),
@@ -118,7 +129,7 @@ func (p *Pool) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready, err := p.bootAll(ctx, g, g.target)
+	ready, err := p.bootGeneration(ctx, g)
 	if err != nil {
 		return err
 	}
@@ -146,21 +157,21 @@ func (p *Pool) Start(ctx context.Context) error {
 // halted.
 func (p *Pool) adopt(m *member) {
 	p.members[m] = struct{}{}
-	m.gen.live++
+	m.gen.joined(m)
 	p.wg.Go(func() { p.watch(m) })
 }
 
 // watch waits for the end of m's process and is the only place where a member
 // leaves the pool.
 func (p *Pool) watch(m *member) {
+	p.watchMemory(m)
 	<-m.w.Done()
 	p.mu.Lock()
 	if !m.gone {
 		m.gone = true
 		p.queue.remove(m)
-		m.gen.live--
-		m.gen.check()
-		p.noteDeath(m)
+		m.gen.left(m)
+		p.noteEnd(m)
 		p.reconcile()
 	}
 	busy := m.busy
@@ -177,11 +188,18 @@ func (p *Pool) watch(m *member) {
 		t.Stop()
 	}
 	cause := m.w.Settle()
+	m.end.cause.Store(uint32(cause))
+	e := p.ended(m, cause)
 	m.close()
 	p.mu.Lock()
 	delete(p.members, m)
 	p.mu.Unlock()
-	p.ended(m, cause)
+	select {
+	case p.shrunk <- struct{}{}:
+	default:
+	}
+	p.explainEnd(e)
+	p.tellEnd(e)
 }
 
 // lastWords is how long the answer of a dead worker is waited for.
@@ -195,9 +213,12 @@ func (p *Pool) retire(m *member, cause worker.Cause, end func()) {
 	}
 	m.gone = true
 	p.queue.remove(m)
-	m.gen.live--
-	m.gen.check()
 	m.w.Doom(cause)
+	m.end.cause.Store(uint32(m.w.Cause()))
+	m.gen.left(m)
+	if crashed(m.w.Cause()) {
+		p.noteEnd(m)
+	}
 	p.wg.Go(end) // its watcher runs, so Stop cannot have stopped waiting
 	p.reconcile()
 }

@@ -3,6 +3,8 @@ package pool
 import (
 	"sync"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc"
 )
 
 // ticket is a request's place in the queue.
@@ -13,6 +15,7 @@ type ticket struct {
 	timer *time.Timer
 	// probe tickets take no worker: it is enough that their turn comes.
 	probe  bool
+	line   uint8 // see lineOf
 	queued bool
 
 	prev, next *ticket
@@ -32,7 +35,7 @@ func (s *tickets) get() *ticket {
 
 func (s *tickets) put(t *ticket) {
 	t.timer.Stop() // since Go 1.23 no stale tick is left in the channel
-	t.probe = false
+	t.probe, t.line = false, 0
 	s.pool.Put(t)
 }
 
@@ -41,36 +44,63 @@ func (s *tickets) put(t *ticket) {
 //
 // Free workers are a stack: the one used last has warm caches, and those that
 // are not needed get old at the bottom, where the scaler and idle_ttl find them.
+// Waiting requests are a line for each priority.
 type queue struct {
-	idle        []*member
-	first, last *ticket
-	waiting     int // tickets without probes
+	idle    []*member
+	lines   [3]line // high, normal, low
+	waiting int     // tickets without probes
 }
 
-// push puts t at the end of the queue.
-func (q *queue) push(t *ticket) {
-	t.queued, t.prev, t.next = true, q.last, nil
-	if q.last != nil {
-		q.last.next = t
-	} else {
-		q.first = t
+// line is a list in order of arrival.
+type line struct{ first, last *ticket }
+
+// lineOf maps a priority, whose zero value is the one in the middle.
+func lineOf(p ipc.Priority) uint8 {
+	switch p {
+	case ipc.High:
+		return 0
+	case ipc.Low:
+		return 2
 	}
-	q.last = t
+	return 1
+}
+
+// first is who gets the next worker, nil if nobody waits.
+func (q *queue) first() *ticket {
+	for i := range q.lines {
+		if t := q.lines[i].first; t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// push puts t at the end of its line.
+func (q *queue) push(t *ticket) {
+	l := &q.lines[t.line]
+	t.queued, t.prev, t.next = true, l.last, nil
+	if l.last != nil {
+		l.last.next = t
+	} else {
+		l.first = t
+	}
+	l.last = t
 	if !t.probe {
 		q.waiting++
 	}
 }
 
-// pushFront puts t before all others: it has had its turn once, but its worker
-// could not take the payload.
+// pushFront puts t before all others of its line: it has had its turn once, but
+// its worker could not take the payload.
 func (q *queue) pushFront(t *ticket) {
-	if q.first == nil {
+	l := &q.lines[t.line]
+	if l.first == nil {
 		q.push(t)
 		return
 	}
-	t.queued, t.prev, t.next = true, nil, q.first
-	q.first.prev = t
-	q.first = t
+	t.queued, t.prev, t.next = true, nil, l.first
+	l.first.prev = t
+	l.first = t
 	if !t.probe {
 		q.waiting++
 	}
@@ -81,15 +111,16 @@ func (q *queue) drop(t *ticket) bool {
 	if !t.queued {
 		return false
 	}
+	l := &q.lines[t.line]
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else {
-		q.first = t.next
+		l.first = t.next
 	}
 	if t.next != nil {
 		t.next.prev = t.prev
 	} else {
-		q.last = t.prev
+		l.last = t.prev
 	}
 	t.queued, t.prev, t.next = false, nil, nil
 	if !t.probe {
@@ -111,11 +142,10 @@ func (q *queue) take() *member {
 	return m
 }
 
-// give hands m to the request that has waited longest, else m becomes free. It
+// give hands m to the first of those that wait, else m becomes free. It
 // reports whether a request has it now.
 func (q *queue) give(m *member) bool {
-	for q.first != nil {
-		t := q.first
+	for t := q.first(); t != nil; t = q.first() {
 		q.drop(t)
 		if t.probe {
 			t.ready <- nil
@@ -149,8 +179,7 @@ func (q *queue) remove(m *member) bool {
 
 // cancel ends the wait of all.
 func (q *queue) cancel() {
-	for q.first != nil {
-		t := q.first
+	for t := q.first(); t != nil; t = q.first() {
 		q.drop(t)
 		t.ready <- nil
 	}

@@ -3,7 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +19,19 @@ import (
 func TestQueueModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q queue
-		var idle []*member   // model: free workers, last one is handed out first
-		var line []*ticket   // model: who waits
-		var used []*member   // with a request
-		var served []*ticket // got a worker
-		ticketOf := func(probe bool) *ticket { return &ticket{ready: make(chan *member, 1), probe: probe} }
+		var idle []*member     // model: free workers, last one is handed out first
+		var lines [3][]*ticket // model: who waits, by priority
+		var used []*member     // with a request
+		var served []*ticket   // got a worker
 		// turn is what the model does with a worker that becomes free.
 		turn := func(m *member) {
-			for len(line) > 0 {
-				first := line[0]
-				line = line[1:]
+			for {
+				i := slices.IndexFunc(lines[:], func(l []*ticket) bool { return len(l) > 0 })
+				if i < 0 {
+					break
+				}
+				first := lines[i][0]
+				lines[i] = lines[i][1:]
 				if first.probe {
 					if got := <-first.ready; got != nil {
 						t.Fatal("a probe got a worker")
@@ -60,13 +65,14 @@ func TestQueueModel(t *testing.T) {
 				if m != nil {
 					t.Fatal("a worker from nowhere")
 				}
-				k := ticketOf(rapid.IntRange(0, 4).Draw(t, "probe") == 0)
+				i := lineOf(rapid.SampledFrom([]ipc.Priority{ipc.Normal, ipc.High, ipc.Low}).Draw(t, "priority"))
+				k := &ticket{ready: make(chan *member, 1), probe: rapid.IntRange(0, 4).Draw(t, "probe") == 0, line: i}
 				if rapid.IntRange(0, 4).Draw(t, "again") == 0 {
 					q.pushFront(k)
-					line = slices.Insert(line, 0, k)
+					lines[i] = slices.Insert(lines[i], 0, k)
 				} else {
 					q.push(k)
-					line = append(line, k)
+					lines[i] = append(lines[i], k)
 				}
 			},
 			"answer": func(t *rapid.T) {
@@ -80,14 +86,15 @@ func TestQueueModel(t *testing.T) {
 				turn(m)
 			},
 			"give up": func(t *rapid.T) {
-				if len(line) == 0 {
+				l := rapid.IntRange(0, 2).Draw(t, "line")
+				if len(lines[l]) == 0 {
 					t.Skip("none waits")
 				}
-				i := rapid.IntRange(0, len(line)-1).Draw(t, "i")
-				if !q.drop(line[i]) || q.drop(line[i]) {
+				i := rapid.IntRange(0, len(lines[l])-1).Draw(t, "i")
+				if !q.drop(lines[l][i]) || q.drop(lines[l][i]) {
 					t.Fatal("a waiting ticket leaves exactly once")
 				}
-				line = slices.Delete(line, i, i+1)
+				lines[l] = slices.Delete(lines[l], i, i+1)
 			},
 			"give up late": func(t *rapid.T) {
 				for _, k := range served {
@@ -111,18 +118,23 @@ func TestQueueModel(t *testing.T) {
 					t.Fatal("free workers differ")
 				}
 				waiting := 0
-				k := q.first
-				for _, want := range line {
-					if k != want {
-						t.Fatal("the line differs")
+				for i, line := range lines {
+					k := q.lines[i].first
+					for _, want := range line {
+						if k != want {
+							t.Fatal("the line differs")
+						}
+						if !k.probe {
+							waiting++
+						}
+						k = k.next
 					}
-					if !k.probe {
-						waiting++
+					if k != nil {
+						t.Fatal("the line is too long")
 					}
-					k = k.next
 				}
-				if k != nil || q.waiting != waiting {
-					t.Fatalf("waiting %d, want %d", q.waiting, waiting)
+				if q.waiting != waiting || len(idle) > 0 && q.first() != nil {
+					t.Fatalf("waiting %d, want %d, %d free", q.waiting, waiting, len(idle))
 				}
 			},
 		})
@@ -131,7 +143,7 @@ func TestQueueModel(t *testing.T) {
 
 // bare is a pool without processes: only the dispatcher works.
 func bare(cfg Config, workers int) *Pool {
-	cfg.NumWorkers = max(1, workers)
+	cfg.NumWorkers = Count(max(1, workers))
 	cfg.Defaults()
 	p := &Pool{drained: make(chan struct{}), gen: &generation{cfg: cfg, target: workers, live: workers}}
 	for range workers {
@@ -150,12 +162,12 @@ func (p *Pool) back(m *member) {
 func TestQueueTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := bare(Config{AllocateTimeout: time.Second}, 1)
-		m, err := p.acquire(context.Background(), false)
+		m, err := p.acquire(context.Background(), ipc.Normal, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		_, err = p.acquire(context.Background(), false)
+		_, err = p.acquire(context.Background(), ipc.Normal, false)
 		if !errors.Is(err, ipc.ErrNoFreeWorkers) {
 			t.Errorf("got %v", err)
 		}
@@ -164,7 +176,7 @@ func TestQueueTimes(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
 		start = time.Now()
-		if _, err = p.acquire(ctx, false); !errors.Is(err, ipc.ErrNoFreeWorkers) {
+		if _, err = p.acquire(ctx, ipc.Normal, false); !errors.Is(err, ipc.ErrNoFreeWorkers) {
 			t.Errorf("got %v", err)
 		}
 		equal(t, "waited", time.Since(start), 300*time.Millisecond)
@@ -173,7 +185,7 @@ func TestQueueTimes(t *testing.T) {
 		order := make(chan int, 3)
 		for i := range 3 {
 			go func() {
-				m, err := p.acquire(context.Background(), false)
+				m, err := p.acquire(context.Background(), ipc.Normal, false)
 				if err != nil {
 					t.Error(err)
 				}
@@ -193,6 +205,105 @@ func TestQueueTimes(t *testing.T) {
 	})
 }
 
+// A request that is refused is refused at once, and one whose time is up is told
+// so at that moment, however many others wait.
+func TestRefusedAtOnce(t *testing.T) {
+	const most = 10 * time.Millisecond
+	p := bare(Config{MaxQueueSize: 1000, AllocateTimeout: time.Minute}, 1)
+	m, err := p.acquire(context.Background(), ipc.Normal, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for range 999 {
+		wg.Go(func() {
+			if _, err := p.acquire(all, ipc.Normal, false); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	eventually(t, "999 requests to wait", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.queue.waiting == 999
+	})
+	// best is what the machine allows; a pause of the scheduler is not ours.
+	best := func(what string, is error, try func() (time.Duration, error)) {
+		t.Helper()
+		least := time.Hour
+		for range 10 {
+			took, err := try()
+			if !errors.Is(err, is) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			least = min(least, took)
+		}
+		if least > most {
+			t.Errorf("%s took %s", what, least)
+		}
+	}
+	best("a deadline in the past", ipc.ErrNoFreeWorkers, func() (time.Duration, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), -1)
+		defer cancel()
+		start := time.Now()
+		_, err := p.acquire(ctx, ipc.Normal, false)
+		return time.Since(start), err
+	})
+	best("a deadline that passes", ipc.ErrNoFreeWorkers, func() (time.Duration, error) {
+		deadline := time.Now().Add(5 * time.Millisecond)
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		defer cancel()
+		_, err := p.acquire(ctx, ipc.Normal, false)
+		return time.Since(deadline), err
+	})
+	wg.Go(func() {
+		if _, err := p.acquire(all, ipc.Low, false); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+	eventually(t, "the queue to be full", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.queue.waiting == 1000
+	})
+	best("a full queue", ipc.ErrQueueFull, func() (time.Duration, error) {
+		start := time.Now()
+		_, err := p.acquire(context.Background(), ipc.Normal, false)
+		return time.Since(start), err
+	})
+	cancel()
+	wg.Wait()
+	p.back(m)
+}
+
+func TestPriority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := bare(Config{}, 1)
+		m, err := p.acquire(context.Background(), ipc.Normal, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i, class := range []ipc.Priority{ipc.Low, ipc.Normal, ipc.High, ipc.Low, ipc.Normal, ipc.High} {
+			go func() {
+				m, err := p.acquire(context.Background(), class, false)
+				if err != nil {
+					t.Error(err)
+				}
+				got = append(got, fmt.Sprint([]string{"normal", "high", "low"}[class], i)) // one at a time has the worker
+				p.back(m)
+			}()
+			synctest.Wait()
+		}
+		p.back(m)
+		synctest.Wait()
+		if want := []string{"high2", "high5", "normal1", "normal4", "low0", "low3"}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
+
 func BenchmarkDispatch(b *testing.B) {
 	for _, n := range []int{1, 4, 64, 512} {
 		b.Run(itoa(n), func(b *testing.B) {
@@ -200,7 +311,7 @@ func BenchmarkDispatch(b *testing.B) {
 			ctx := context.Background()
 			b.ReportAllocs()
 			for b.Loop() {
-				m, err := p.acquire(ctx, false)
+				m, err := p.acquire(ctx, ipc.Normal, false)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -214,7 +325,7 @@ func BenchmarkDispatch(b *testing.B) {
 			b.SetParallelism(64)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					m, err := p.acquire(ctx, false)
+					m, err := p.acquire(ctx, ipc.Normal, false)
 					if err != nil {
 						b.Error(err)
 						return

@@ -19,8 +19,9 @@ type reloadCall struct {
 
 // Reload replaces all workers. The new generation is started beside the old
 // one, takes over at once when all of it is ready, and the old workers end when
-// they have answered, at the latest after reset_timeout. If a new worker does
-// not boot, the old generation serves on and the error wraps its *BootError.
+// they have answered, at the latest after reset_timeout. With reload.surge it
+// takes over in steps; see roll. If a new worker does not boot, the old
+// generation serves on and the error wraps its *BootError.
 //
 // A call during a reload shares one that begins after it, with the newest
 // configuration: what ran before may have read the old code. The reload goes
@@ -71,7 +72,7 @@ func (p *Pool) reload(number uint64, call *reloadCall) error {
 	begin := time.Now()
 	g, err := newGeneration(number, call.cfg, call.spec)
 	if err == nil {
-		err = p.exchange(g)
+		err = p.bounded(&g.cfg, func(ctx context.Context) error { return p.exchange(ctx, g) })
 	}
 	if err != nil {
 		p.emit(Event{Type: ReloadFailed, Generation: number, Err: err})
@@ -82,12 +83,18 @@ func (p *Pool) reload(number uint64, call *reloadCall) error {
 	return nil
 }
 
-func (p *Pool) exchange(g *generation) error {
+func (p *Pool) exchange(ctx context.Context, g *generation) error {
+	if g.cfg.NumWorkers == Auto && !g.cfg.Debug {
+		p.resize(g, nil)
+	}
 	p.mu.Lock()
 	g.keepSize(p.gen)
-	n := g.target
+	n, debug := g.target, g.cfg.Debug || p.gen.cfg.Debug
 	p.mu.Unlock()
-	ready, err := p.bootAll(p.ctx, g, n)
+	if g.cfg.surge() > 0 && !debug {
+		return p.roll(ctx, g, n)
+	}
+	ready, err := p.bootWarm(ctx, g, n)
 	if err != nil {
 		return err
 	}
@@ -105,8 +112,11 @@ func (p *Pool) exchange(g *generation) error {
 	g.keepSize(old) // workers may have been added meanwhile
 	p.gen = g
 	p.backoff, p.retryAt = 0, time.Time{}
+	replaced := new(lastEnd)
+	replaced.cause.Store(uint32(worker.Reset))
 	for _, m := range ready {
 		p.adopt(m)
+		m.before = replaced
 	}
 	free := p.queue.idle
 	p.queue.idle = nil
@@ -124,17 +134,14 @@ func (p *Pool) exchange(g *generation) error {
 	for _, m := range ready {
 		p.started(m)
 	}
-	select {
-	case p.retune <- struct{}{}:
-	default:
-	}
+	p.retuned()
 	return nil
 }
 
 // keepSize keeps workers that were added or removed by hand, unless the
 // configured number has changed.
 func (g *generation) keepSize(old *generation) {
-	if !g.cfg.Debug && !old.cfg.Debug && g.cfg.NumWorkers == old.cfg.NumWorkers {
+	if !g.cfg.Debug && !old.cfg.Debug && g.cfg.NumWorkers == old.cfg.NumWorkers && g.cfg.NumWorkers != Auto {
 		g.target = old.target - old.extra
 	}
 }

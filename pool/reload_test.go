@@ -79,6 +79,11 @@ func TestReloadServesWaitingRequests(t *testing.T) {
 	if err := <-answered; err != nil {
 		t.Error(err)
 	}
+	// The old worker with its request is none of those that serve now.
+	s := p.Stats()
+	equal(t, "draining", s.Draining, 1)
+	equal(t, "workers", s.Workers, 1)
+	equal(t, "working", s.Working, 0)
 	var we *WorkerError
 	if err := <-hung; !errors.As(err, &we) || we.Cause != worker.Reset {
 		t.Errorf("got %v", err)

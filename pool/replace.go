@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
@@ -68,6 +69,8 @@ func (p *Pool) replace(g *generation) {
 		}
 		quiet := p.halted || g != p.gen
 		if !quiet {
+			p.crashes.failed(time.Now(), g.target)
+			p.crashes.why = "a start: " + firstLine(err.Error())
 			p.slowDown()
 		}
 		pause := p.backoff
@@ -91,13 +94,7 @@ func (p *Pool) replace(g *generation) {
 	p.started(m)
 }
 
-// noteDeath is told of a worker that ended by itself; the lock is held.
-func (p *Pool) noteDeath(m *member) {
-	if m.gen == p.gen && m.w.Execs() == 0 && time.Since(m.w.Created()) < earlyDeath {
-		p.slowDown()
-	}
-}
-
+// slowDown makes the next start wait, longer each time.
 func (p *Pool) slowDown() {
 	now := time.Now()
 	if now.Before(p.retryAt) {
@@ -118,4 +115,9 @@ func (p *Pool) bootFailed(g *generation, err error, pause time.Duration) {
 	}
 	p.log.Error("cannot start a worker", args...)
 	p.emit(Event{Type: WorkerFailed, Generation: g.number, Cause: worker.BootFailed, Err: err})
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -72,12 +73,20 @@ func (c *cli) configCheckCommand() *cobra.Command {
 			fmt.Fprintln(c.err, yellow.paint("warning: "+w, colours(c.err)))
 		}
 		if err != nil {
-			return err
+			return c.mistakes(err)
 		}
 		_, err = fmt.Fprintf(c.out, "%s: %s\n", o.File, green.paint("ok", colours(c.out)))
 		return err
 	}
 	return cmd
+}
+
+// mistakes prints those of a configuration: they have a line each.
+func (c *cli) mistakes(err error) error {
+	for line := range strings.Lines(err.Error()) {
+		printError(c.err, "rrctl: "+line)
+	}
+	return errSilent
 }
 
 func (c *cli) configDumpCommand() *cobra.Command {
@@ -91,7 +100,7 @@ func (c *cli) configDumpCommand() *cobra.Command {
 		o.File = args[0]
 		tree, err := config.Load(*o)
 		if err != nil {
-			return err
+			return c.mistakes(err)
 		}
 		var text []byte
 		if c.json {

@@ -32,10 +32,8 @@ the new worker wrote to stderr, and exits with 1.`,
 			} else if _, err := fmt.Fprint(c.out, reloadText(&r, colours(c.out))); err != nil {
 				return err
 			}
-			for _, p := range r.Pools {
-				if p.Error != "" {
-					return errSilent
-				}
+			if r.Err() != nil {
+				return errSilent
 			}
 			return nil
 		},

@@ -16,7 +16,8 @@ func (c *cli) resetCommand() *cobra.Command {
 		Use:   "reset [POOL...]",
 		Short: "Replace the workers of pools (of all by default), without reading the configuration",
 		Long: `Replace the workers of pools (of all by default), so that they run the code that
-is on disk now. The configuration is not read; reload does that.`,
+is on disk now; a link in server.dir is followed anew. The configuration is not
+read: reload does that.`,
 		ValidArgsFunction: c.completePlugins,
 		RunE: func(cmd *cobra.Command, pools []string) error {
 			client, err := c.dial(cmd.Context())

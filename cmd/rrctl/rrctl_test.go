@@ -42,9 +42,15 @@ func TestWorkersCommand(t *testing.T) {
 	}
 	contains(t, "workers", out, "10200", "working", "GET /users/5", "max_jobs")
 	var list []control.Worker
-	_, out, _ = runRRCtl(t, "--json", "workers", "nope", "--socket", dsn)
+	_, out, _ = runRRCtl(t, "--json", "workers", "jobs", "--socket", dsn)
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 0 || strings.TrimSpace(out) != "[]" {
 		t.Errorf("%v, %s", err, out)
+	}
+	for _, args := range [][]string{{"workers", "nope"}, {"workers", "http", "nope", "--json"}} {
+		code, out, errOut := runRRCtl(t, append(args, "--socket", dsn)...)
+		if code != 1 || out != "" || errOut != "rrctl: there is no pool \"nope\"; there is: http, jobs\n" {
+			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, code, out, errOut)
+		}
 	}
 	if code, _, errOut := runRRCtl(t, "--json", "workers", "-i", "--socket", dsn); code != exitUsage {
 		t.Errorf("exit %d, stderr %q", code, errOut)
@@ -237,7 +243,7 @@ func TestConfigCommand(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, out, errOut)
 	}
 	code, out, _ = runRRCtl(t, "config", "dump", file, "-o", "http.address=:9090")
-	if code != 0 || !strings.Contains(out, "9090") || strings.Contains(out, "secret") {
+	if code != 0 || !strings.Contains(out, "9090") || strings.Contains(out, "secret") || !strings.Contains(out, "DB_PASSWORD: '***'") {
 		t.Errorf("exit %d, %s", code, out)
 	}
 	var tree map[string]any
@@ -250,6 +256,21 @@ func TestConfigCommand(t *testing.T) {
 		t.Errorf("exit %d, %q", code, out)
 	}
 	contains(t, "check", errOut, "line 3", "adress", "address")
+	for _, command := range []string{"check", "dump"} {
+		broken := filepath.Join(dir, "broken.yaml")
+		if err := os.WriteFile(broken, []byte("version: '3'\nserver: {comand: php w.php}\nhttp: {adress: ':8080'}\na: ${\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, _, errOut := runRRCtl(t, "config", command, broken)
+		for line := range strings.Lines(errOut) {
+			if !strings.HasPrefix(line, "rrctl: ") {
+				t.Errorf("%s: a line without a prefix: %q", command, line)
+			}
+		}
+		if command == "check" && strings.Count(errOut, "\n") < 2 {
+			t.Errorf("%q", errOut)
+		}
+	}
 	var result struct {
 		OK    bool
 		Error string

@@ -15,8 +15,8 @@ func (c *cli) stopCommand() *cobra.Command {
 		Short: "Stop the daemon: finish running requests, then exit",
 		Long: `Stop the daemon: finish running requests, then exit.
 
-Returns when the daemon's socket has closed. A daemon that systemd started is
-better stopped by systemctl stop: with Restart=always it would come back.`,
+Returns when the daemon's socket has closed. A daemon that systemd started stays
+down as well; with a socket unit the next connection starts it again.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {

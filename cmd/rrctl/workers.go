@@ -64,13 +64,16 @@ func (c *cli) watchWorkers(ctx context.Context, pools []string) error {
 				return red.paint(printable(err.Error()), colours(c.out)) + "\n", nil
 			}
 		}
-		first = false
 		text, err := workersView(ctx, client, pools, c.now(), width, colours(c.out))
 		if err != nil {
+			if first {
+				return "", err // such as a pool that does not exist
+			}
 			_ = client.Close()
 			client = nil
 			return red.paint(printable(err.Error()), colours(c.out)) + "\n", nil
 		}
+		first = false
 		return text, nil
 	})
 }

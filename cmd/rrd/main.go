@@ -52,7 +52,7 @@ func command(opts *daemon.Options) *cobra.Command {
 	f.BoolVar(&check, "check", false, "check the configuration and exit")
 	f.BoolVarP(&opts.PidFile, "pid", "p", false, "write the process id to .pid in the working folder")
 	f.BoolVarP(&opts.Debug, "debug", "d", false, "serve profiles on http://127.0.0.1:6061/debug/pprof/")
-	f.BoolVar(&opts.RoadRunner, "roadrunner", false, "print the start, stop and error lines of `rr serve`")
+	f.BoolVar(&opts.RoadRunner, "roadrunner", false, "print the start, stop and error lines of rr serve")
 	f.BoolVarP(&opts.Silent, "silent", "s", false, "leave the lines of --roadrunner out")
 	f.BoolP("version", "v", false, "print the version and exit")
 	cmd.SetVersionTemplate("rrd {{.Version}}\n")
@@ -72,13 +72,20 @@ func checkConfig(o config.Options) error {
 }
 
 // report prints why the daemon ended, a line for each mistake. After `rr serve`
-// the last is the text that RoadRunner prints.
+// the last is the text that RoadRunner prints; what that says too is left out of
+// ours.
 func report(err error, roadRunner bool) {
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(os.Stderr, "rrd:", strings.TrimSuffix(line, "\n"))
-	}
+	last := ""
 	var start *daemon.StartError
 	if roadRunner && errors.As(err, &start) {
-		fmt.Fprintln(os.Stderr, start.RoadRunner())
+		last = start.RoadRunner()
+	}
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSuffix(line, "\n"); !strings.Contains(last, line) {
+			fmt.Fprintln(os.Stderr, "rrd:", line)
+		}
+	}
+	if last != "" {
+		fmt.Fprintln(os.Stderr, last)
 	}
 }

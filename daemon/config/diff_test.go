@@ -53,11 +53,11 @@ otel:
         authorization: '***'
 server:
     env:
-        app_key: '***'
-        bad: '***'
-        db_url: mysql://u:xxxxx@db/x
-        empty_token: ""
-        path: /bin
+        APP_KEY: '***'
+        BAD: '***'
+        DB_URL: mysql://u:xxxxx@db/x
+        EMPTY_TOKEN: ""
+        PATH: /bin
 sqs:
     key: '***'
     region: eu

@@ -36,9 +36,14 @@ func redact(n *node, path string) any {
 	case table:
 		fields := make(map[string]any, len(n.fields))
 		for name, child := range n.fields {
-			if child.kind != null {
-				fields[name] = redact(child, join(path, name))
+			if child.kind == null {
+				continue
 			}
+			shown := name
+			if isEnv(path) {
+				shown = strings.ToUpper(name) // as processes get it
+			}
+			fields[shown] = redact(child, join(path, name))
 		}
 		return fields
 	}
@@ -57,9 +62,11 @@ func isSecret(path string) bool {
 			return true
 		}
 	}
-	inEnv := parent == "env" || strings.HasSuffix(parent, ".env")
-	return inEnv && (strings.Contains(name, "key") || strings.Contains(name, "pass")) || path == "sqs.key"
+	return isEnv(parent) && (strings.Contains(name, "key") || strings.Contains(name, "pass")) || path == "sqs.key"
 }
+
+// isEnv tells whether the keys below path are variables of a process.
+func isEnv(path string) bool { return path == "env" || strings.HasSuffix(path, ".env") }
 
 // redactURL hides the password of user:password@host.
 func redactURL(s string) string {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -132,11 +133,18 @@ func (t *Tree) At(path string, err error) error {
 }
 
 // Warnings are what Load and the Decode calls so far found odd, without
-// repetition.
+// repetition, in the order of the files and their lines.
 func (t *Tree) Warnings() []Warning {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.warnings)
+	list := slices.Clone(t.warnings)
+	t.mu.Unlock()
+	slices.SortStableFunc(list, func(a, b Warning) int {
+		if a.File != b.File {
+			return cmp.Compare(slices.Index(t.files, a.File), slices.Index(t.files, b.File))
+		}
+		return cmp.Compare(a.Line, b.Line)
+	})
+	return list
 }
 
 // Warn adds a warning about a key.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -110,11 +111,13 @@ func describe(v any) (text string, isText bool) {
 	case []byte:
 		return string(v), true
 	}
-	data, err := json.Marshal(v)
-	if err != nil {
+	var data strings.Builder
+	e := json.NewEncoder(&data)
+	e.SetEscapeHTML(false) // a log is no web page
+	if err := e.Encode(v); err != nil {
 		return fmt.Sprint(v), true
 	}
-	return string(data), false
+	return strings.TrimSuffix(data.String(), "\n"), false
 }
 
 func appendFloat(b []byte, f float64) []byte {

@@ -155,7 +155,7 @@ func TestValues(t *testing.T) {
 		l = l.WithGroup("g").With("x", 1).WithGroup("h")
 		at(l, slog.LevelInfo, "m",
 			slog.Any("v", logValuer{}), slog.Group("", slog.Bool("inline", true)), slog.Attr{}, slog.Any("nil", nil),
-			slog.Any("panic", (*panics)(nil)), slog.Any("list", []string{"a"}), slog.Any("bytes", []byte("b")), slog.Any("func", func() {}),
+			slog.Any("panic", (*panics)(nil)), slog.Any("list", []string{"<a&b>"}), slog.Any("bytes", []byte("b")), slog.Any("func", func() {}),
 			slog.Float64("nan", math.NaN()), slog.Float64("f", 0.25), slog.Uint64("u", math.MaxUint64), slog.String(logkey.Logger, "not a channel"))
 	})
 	got = strings.NewReplacer("\n", "").Replace(got)
@@ -165,7 +165,7 @@ func TestValues(t *testing.T) {
 		end := strings.IndexByte(got[i+12:], ',') + i + 12
 		got = got[:i] + got[end+1:]
 	}
-	want := `{"message":"m","g.x":1,"g.h.v.a":1,"g.h.v.b":2,"g.h.inline":true,"g.h.nil":null,"g.h.panic":"!PANIC: no error text","g.h.list":["a"],"g.h.bytes":"b",` +
+	want := `{"message":"m","g.x":1,"g.h.v.a":1,"g.h.v.b":2,"g.h.inline":true,"g.h.nil":null,"g.h.panic":"!PANIC: no error text","g.h.list":["<a&b>"],"g.h.bytes":"b",` +
 		`"g.h.nan":"NaN","g.h.f":0.25,"g.h.u":18446744073709551615,"g.h.logger":"not a channel"}`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

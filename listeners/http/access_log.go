@@ -22,16 +22,6 @@ func attrInt(key string, n int64) slog.Attr { return slog.Int64(key, n) }
 func attrElapsed(d time.Duration) slog.Attr { return slog.Int64(logkey.Elapsed, d.Milliseconds()) }
 func attrStart(t time.Time) slog.Attr       { return slog.Time("start", t) }
 
-// logFailure writes the one record of a request that failed in a worker, under
-// RoadRunner's message.
-func (h *handler) logFailure(e *exchange, r *http.Request, err error) {
-	level := levelError
-	if clientGone(r, err) {
-		level = levelDebug
-	}
-	h.log.LogAttrs(r.Context(), level, "execute", attrStart(e.start), attrElapsed(time.Since(e.start)), attrError(err), requestID(e))
-}
-
 // timeLocal is the layout of RoadRunner's time_local.
 const timeLocal = "02/Jan/06:15:04:05 -0700"
 

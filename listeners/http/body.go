@@ -17,6 +17,7 @@ type bodyReader struct {
 	left    int64 // bytes that may still be read
 	read    int64
 	overrun bool // there was more than allowed
+	ended   bool // nothing is left
 
 	rw    http.ResponseWriter // sets the deadline; nil: no time limit
 	pause time.Duration
@@ -37,6 +38,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 	b.left -= int64(n)
 	if err == io.EOF {
+		b.ended = true
 		b.done()
 	}
 	return n, err
@@ -100,8 +102,63 @@ func growBody(dst []byte, length int64) []byte {
 	return grown
 }
 
-// discard reads at most max bytes of a body that is refused, so that a client
-// that sends before it listens sees the answer instead of a reset.
-func (b *bodyReader) discard(max int64) {
-	_, _ = io.CopyN(io.Discard, b, max)
+// skip reads what is left of a body that nobody wants. net/http would do it
+// before the first byte of the answer, without a time limit and with a worker
+// held meanwhile.
+func (b *bodyReader) skip() error {
+	_, err := io.Copy(io.Discard, b)
+	return err
 }
+
+const (
+	// What is read of a body that is refused: no more than this in all, and
+	// before the answer only if the client does not pause.
+	refusedSize  = 1<<20 + 256<<10
+	refusedTime  = time.Second
+	refusedPause = 100 * time.Millisecond
+)
+
+// catchUp reads the rest of a body that is refused, whose Content-Length is
+// length (or -1), if it is small and arrives without a pause: then the
+// connection can be kept.
+func (b *bodyReader) catchUp(length int64) bool {
+	if length-b.read > refusedSize || b.rw == nil {
+		return false
+	}
+	c := http.NewResponseController(b.rw)
+	end := time.Now().Add(refusedTime)
+	buf := make([]byte, firstBody)
+	for left := refusedSize; left > 0; {
+		now := time.Now()
+		if now.After(end) || c.SetReadDeadline(now.Add(refusedPause)) != nil {
+			return false
+		}
+		n, err := b.body.Read(buf)
+		left -= n
+		b.read += int64(n)
+		if err == io.EOF {
+			b.ended = true
+			return c.SetReadDeadline(time.Time{}) == nil
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// linger sends an answer that came before the end of the request's body, and
+// then reads on a little: a client that sends before it listens sees the answer
+// instead of a reset. The connection is closed afterwards. One that asked with
+// "Expect: 100-continue" listens.
+func linger(w http.ResponseWriter, r *http.Request) {
+	c := http.NewResponseController(w)
+	if c.Flush() != nil || expects(r) || c.SetReadDeadline(time.Now().Add(refusedTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, r.Body, refusedSize)
+}
+
+// expects tells whether the client sends its body only when it is told to, which
+// net/http does at the first read.
+func expects(r *http.Request) bool { return r.Header.Get("Expect") != "" }

@@ -3,7 +3,9 @@ package http
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/rr-systemd/rrd/ipc"
@@ -17,11 +19,20 @@ func (h *handler) refuse(e *exchange, w http.ResponseWriter, r *http.Request, er
 	if errors.As(err, &refusal) {
 		status, text = refusal.status, refusal.text
 	}
-	if status == http.StatusRequestTimeout {
+	// Early is an answer before the end of the body: unless it closes the
+	// connection, net/http waits for the rest first. A stream of HTTP/2 ends
+	// alone.
+	late := status == http.StatusRequestTimeout
+	early := r.ContentLength != 0 && !e.reader.ended && r.ProtoMajor == 1 &&
+		(late || expects(r) || !e.reader.catchUp(r.ContentLength))
+	if early || late {
 		w.Header().Set("Connection", "close")
 	}
 	e.status, e.sent = status, true
 	h.writeText(e, w, status, text)
+	if early {
+		linger(w, r)
+	}
 }
 
 // fail answers a request that no worker has answered properly, or aborts the
@@ -43,7 +54,7 @@ func (h *handler) fail(e *exchange, w http.ResponseWriter, r *http.Request, err 
 
 	e.status, e.sent = h.cfg.internalErrorCode(), true
 	switch {
-	case errors.Is(err, ipc.ErrNoFreeWorkers), errors.Is(err, ipc.ErrQueueFull):
+	case overloaded(err):
 		e.status = h.cfg.overloadCode()
 		header["No-Workers"] = []string{"true"}
 		if e.status == http.StatusServiceUnavailable {
@@ -62,6 +73,11 @@ func (h *handler) fail(e *exchange, w http.ResponseWriter, r *http.Request, err 
 	h.writeHeader(e, w)
 }
 
+// overloaded tells whether no worker was free in time.
+func overloaded(err error) bool {
+	return errors.Is(err, ipc.ErrNoFreeWorkers) || errors.Is(err, ipc.ErrQueueFull)
+}
+
 // clientGone tells whether the wait for a worker ended because nobody waits for
 // the answer any more.
 func clientGone(r *http.Request, err error) bool {
@@ -72,6 +88,12 @@ func clientGone(r *http.Request, err error) bool {
 func (h *handler) writeText(e *exchange, w http.ResponseWriter, status int, text string) {
 	h.closeIfDraining(w.Header())
 	h.extendWrite(w)
-	http.Error(w, text, status)
-	e.written += int64(len(text)) + 1
+	text += "\n"
+	header := w.Header()
+	header["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	header["Content-Length"] = []string{strconv.Itoa(len(text))}
+	w.WriteHeader(status)
+	n, _ := io.WriteString(w, text) // a client that is gone needs no answer
+	e.written += int64(n)
 }

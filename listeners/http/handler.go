@@ -23,6 +23,7 @@ type handler struct {
 	ids      *requestIDs
 	pool     sync.Pool // *exchange
 	draining *atomic.Bool
+	refused  sampler // records of overload
 }
 
 func newHandler(o *Options, draining *atomic.Bool) *handler {

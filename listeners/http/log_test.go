@@ -25,6 +25,13 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+// count tells how often a text was written.
+func (l *logBuffer) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
 // find returns the record with a message.
 func (l *logBuffer) find(t *testing.T, message string) map[string]any {
 	t.Helper()

@@ -22,11 +22,17 @@ func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) err
 	e.remoteIP = ip
 	e.attributes = attributes(r)
 
+	e.reader = bodyReader{body: r.Body, left: h.maxBody, rw: w, pause: h.cfg.Timeouts.Read}
 	var body []byte
-	if r.Method != http.MethodHead && r.Method != http.MethodOptions {
+	switch {
+	case r.Method != http.MethodHead && r.Method != http.MethodOptions:
 		var err error
-		if body, err = h.readBody(e, w, r); err != nil {
+		if body, err = h.readBody(e, r); err != nil {
 			return err
+		}
+	case r.ContentLength != 0:
+		if err := e.reader.skip(); err != nil {
+			return badBody(err, rawBody)
 		}
 	}
 
@@ -48,7 +54,7 @@ func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) err
 
 // readBody reads the body and returns what PHP gets: the bytes, or a JSON tree
 // for a form.
-func (h *handler) readBody(e *exchange, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (h *handler) readBody(e *exchange, r *http.Request) ([]byte, error) {
 	kind, params := rawBody, map[string]string(nil)
 	if types := r.Header["Content-Type"]; len(types) > 0 && !h.cfg.RawBody {
 		var err error
@@ -62,11 +68,7 @@ func (h *handler) readBody(e *exchange, w http.ResponseWriter, r *http.Request) 
 			return nil, badForm(err)
 		}
 	}
-	e.reader = bodyReader{body: r.Body, left: h.maxBody, rw: w, pause: h.cfg.Timeouts.Read}
 	if r.ContentLength > h.maxBody {
-		if r.Header.Get("Expect") == "" {
-			e.reader.discard(min(h.maxBody, 1<<20))
-		}
 		return nil, badBody(errTooLarge, kind)
 	}
 
@@ -110,13 +112,16 @@ func (e *exchange) readForm(r *http.Request) ([]byte, error) {
 
 func (e *exchange) readMultipart(r *http.Request, params map[string]string, rules *uploadRules) ([]byte, error) {
 	m := &e.multipart
-	if err := m.parse(&e.reader, params, rules); err != nil {
+	err := m.parse(&e.reader, params, rules)
+	if err == nil {
+		err = e.reader.skip() // what follows the last boundary
+	}
+	if err != nil {
 		if e.reader.overrun {
 			err = errTooLarge // mime/multipart wraps it in some places only
 		}
 		return nil, badBody(err, multipartBody)
 	}
-	e.reader.done()
 	e.tree = m.files.appendJSON(e.tree[:0], appendUpload)
 	files := len(e.tree)
 	if !m.fields.isEmpty() {

@@ -18,9 +18,6 @@ import (
 	"github.com/rr-systemd/rrd/ipc/logkey"
 )
 
-// Middleware wraps the handler of all requests.
-type Middleware func(http.Handler) http.Handler
-
 // Options of New.
 type Options struct {
 	Config    Config

@@ -134,7 +134,7 @@ function index(HttpWorker $http, int $started): string
     }
 
     return "<table>$rows</table>" . workers() . "<h2>Try</h2><ul>$links</ul>"
-        . '<p>Next: <code>rrctl workers</code>, <code>rrctl top</code>, <code>rrctl reload</code>.</p>';
+        . '<p>Next: <code>rrctl --socket rr.sock workers -i</code>, and after a change of worker.php <code>rrctl --socket rr.sock reload</code>.</p>';
 }
 
 /** All workers, as the server sees them. */

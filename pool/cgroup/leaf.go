@@ -156,6 +156,20 @@ func (l *Leaf) Enter(pid int) error {
 	return nil
 }
 
+// LiftHigh takes limits.memory_high off this leaf. Above it a worker whose own
+// memory fills the limit only crawls, as the kernel finds nothing to take back:
+// seconds for each megabyte. Whoever has decided to replace the worker lets it
+// finish its request in good time like this; limits.memory still holds.
+func (l *Leaf) LiftHigh() error {
+	if !l.Real() {
+		return nil
+	}
+	if err := write(filepath.Join(l.dir, "memory.high"), "max"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cannot lift limits.memory_high: %w", err)
+	}
+	return nil
+}
+
 // Kill ends every process of the leaf at once, whatever session, process group
 // or user it belongs to. Without a leaf it does nothing.
 func (l *Leaf) Kill() error {

@@ -18,8 +18,9 @@ type Limits struct {
 	// Nothing of the worker is swapped out then, or the limit would only make
 	// it slow.
 	Memory int64 `cfg:"memory,size"`
-	// MemoryHigh is where the kernel begins to slow the worker down and takes
-	// its file cache back.
+	// MemoryHigh is where the kernel takes the worker's file cache back, and
+	// slows it down. Package pool lets a worker that fills it without file
+	// cache finish its request and replaces it; see Leaf.LiftHigh.
 	MemoryHigh int64 `cfg:"memory_high,size"`
 	// CPU is how many processors the worker may use in the mean: 1.5 or "150%".
 	CPU CPU `cfg:"cpu"`

@@ -1,8 +1,10 @@
 package cgroup
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -124,6 +126,18 @@ type OOM struct {
 	Limit    uint64 // limits.memory in bytes, 0 for none
 }
 
+// String is the incident in words, with the figures that mend it.
+func (o OOM) String() string {
+	if o.OwnLimit && o.Limit > 0 {
+		return fmt.Sprintf("out of memory: used %s of limits.memory %s", mib(o.Peak), mib(o.Limit))
+	}
+	return fmt.Sprintf("out of memory: the unit or the machine had none left while it used %s", mib(o.Peak))
+}
+
+func mib(bytes uint64) string {
+	return strconv.FormatFloat(float64(bytes)/(1<<20), 'f', 1, 64) + " MiB"
+}
+
 // OOM reads the kernel's counters; false if there is no group (any more) or no
 // memory controller. It works after the processes have ended, until Close.
 func (l *Leaf) OOM() (OOM, bool) {
@@ -169,7 +183,8 @@ func parseEvents(b []byte) (e events, ok bool) {
 func (e events) incidents(group bool) uint64 {
 	switch {
 	case group && e.hasGroup:
-		return e.oomGroup
+		// oom_kill is counted before the signal, oom_group_kill after it.
+		return max(e.oomGroup, min(e.oomKill, 1))
 	case group:
 		return min(e.oomKill, 1) // a group is killed only once in its life
 	}

@@ -30,8 +30,9 @@ func (s *Spawner) Boot(ctx context.Context, spec *Spec) (*Worker, error) {
 		if ctx.Err() != nil || !w.Gone(postMortem) {
 			w.Terminate()
 		}
+		failed := bootError(spec, w.Process, err) // asks the leaf, which Close removes
 		w.Close()
-		return nil, bootError(spec, w.Process, err)
+		return nil, failed
 	}
 	return w, nil
 }

@@ -61,6 +61,11 @@ func bootError(spec *Spec, p *Process, err error) *BootError {
 	if p != nil {
 		e.Exit = p.Exit()
 		e.Stderr = p.StderrTail()
+		if o, _ := p.Leaf().OOM(); o.Incidents > 0 && e.Exit.Signal == unix.SIGKILL {
+			e.Hint = o.String() + "; raise limits.memory of the pool, or what the unit may use (MemoryMax=)"
+			e.Text = "out of memory"
+			return e
+		}
 	}
 	var broken *ipc.ProtocolError
 	switch {

@@ -22,11 +22,12 @@ const (
 	Debug                      // pool.debug: one worker per request
 	Shutdown                   // the pool stopped
 	BootFailed                 // never became ready
+	OOM                        // killed for want of memory; Leaf().OOM() has the figures
 )
 
 var causeNames = [...]string{
 	"", "max_jobs", "ttl", "idle_ttl", "exec_ttl", "memory", "exit", "signal", "protocol_error",
-	"reset", "scale_down", "removed", "stop_requested", "stream_timeout", "debug", "stop", "boot",
+	"reset", "scale_down", "removed", "stop_requested", "stream_timeout", "debug", "stop", "boot", "oom",
 }
 
 func (c Cause) String() string {
@@ -62,7 +63,7 @@ func (c Cause) state(busy bool) State {
 		return IdleTTLReached
 	case (c == TTL || c == Requested) && busy:
 		return Invalid
-	case c == Protocol, c == Exited, c == Signaled, c == StreamTimeout, c == BootFailed:
+	case c == Protocol, c == Exited, c == Signaled, c == StreamTimeout, c == BootFailed, c == OOM:
 		return Errored
 	}
 	return Stopping

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/pool/cgroup"
 )
 
 // drainTime is how long stderr is read after the process has ended. It only
@@ -41,6 +43,7 @@ type Process struct {
 	pid    int
 	pidfd  *os.File // nil where the kernel has none
 	stderr *stderr
+	leaf   *cgroup.Leaf
 
 	mu     sync.Mutex // a signal is never sent after the pid was given back
 	reaped bool
@@ -52,7 +55,7 @@ type Process struct {
 }
 
 func newProcess(pid, pidfd int, r *os.File, spec *Spec) *Process {
-	p := &Process{pid: pid, done: make(chan struct{})}
+	p := &Process{pid: pid, leaf: spec.Leaf, done: make(chan struct{})}
 	p.stderr = newStderr(r, Output{PID: pid, Generation: spec.Generation}, spec.Stderr)
 	if pidfd >= 0 {
 		// Non-blocking is what makes os.NewFile hand it to the poller.
@@ -95,7 +98,18 @@ func (p *Process) Signal(sig syscall.Signal) {
 }
 
 // Kill ends the process and its whole group at once.
-func (p *Process) Kill() { p.Signal(unix.SIGKILL) }
+func (p *Process) Kill() {
+	p.Signal(unix.SIGKILL)
+	_ = p.leaf.Kill()
+}
+
+// Leaf is the control group of the process, which counts on after its end.
+func (p *Process) Leaf() *cgroup.Leaf {
+	if p == nil {
+		return nil
+	}
+	return p.leaf
+}
 
 // alive reports whether the process still runs, without waiting for anybody
 // else's goroutine to notice.
@@ -118,6 +132,7 @@ func (p *Process) run() {
 		p.stderr.pump()
 	}()
 	p.wait()
+	_ = p.leaf.Kill() // what it started ends with it, and lets go of stderr
 	p.stderr.stopAfter(drainTime)
 	<-read
 	if p.pidfd != nil {

@@ -2,7 +2,8 @@ package worker
 
 import "time"
 
-// Request is what a worker is doing, in words; the zero value means nothing.
+// Request is what a worker is doing, in words. Without a Since it is what the
+// worker did last, or nothing yet.
 type Request struct {
 	ID     string
 	Label  string
@@ -10,12 +11,20 @@ type Request struct {
 	Since  time.Time
 }
 
-// Request is the payload that the process has at this moment. Once the process
-// is dead it is the payload that it died with.
+// Request is the payload that the process has at this moment, or had last. Once
+// the process is dead and Since is set, it is the payload that it died with.
 func (p *Process) Request() Request {
 	p.requestMu.Lock()
 	defer p.requestMu.Unlock()
 	return p.request
+}
+
+// requestOver keeps the request for the record: what an idle worker breaks is
+// the doing of the request before.
+func (p *Process) requestOver() {
+	p.requestMu.Lock()
+	p.request.Since = time.Time{}
+	p.requestMu.Unlock()
 }
 
 func (p *Process) setRequest(r Request) {

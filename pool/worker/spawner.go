@@ -29,10 +29,16 @@ type Spawner struct {
 	done  chan struct{} // the forking thread has ended
 	err   error         // result of Close
 
+	forking   sync.Mutex     // held from a fork until the child is in pids
+	leaves    string         // see AdoptOrphans
+	wake      chan struct{}  // a worker was reaped; nil without AdoptOrphans
+	orphanage sync.WaitGroup // the goroutine of AdoptOrphans
+
 	mu     sync.Mutex
 	closed bool
-	live   map[*Process]struct{}
-	wg     sync.WaitGroup // goroutines of the processes
+	pids   map[int]*Process // those that are not reaped
+	ended  map[int]bool     // process groups of reaped ones that still have members
+	wg     sync.WaitGroup   // goroutines of the processes
 }
 
 type startRequest struct {
@@ -50,7 +56,8 @@ func NewSpawner() *Spawner {
 		start: make(chan *startRequest),
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
-		live:  make(map[*Process]struct{}),
+		pids:  make(map[int]*Process),
+		ended: make(map[int]bool),
 	}
 	go s.run()
 	return s
@@ -81,7 +88,7 @@ func (s *Spawner) Close() error {
 	s.once.Do(func() {
 		s.mu.Lock()
 		s.closed = true
-		for p := range s.live {
+		for _, p := range s.pids {
 			p.Kill()
 		}
 		s.mu.Unlock()
@@ -97,8 +104,8 @@ func (s *Spawner) Close() error {
 		case <-t.C:
 			s.mu.Lock()
 			var pids []int
-			for p := range s.live {
-				pids = append(pids, p.pid)
+			for pid := range s.pids {
+				pids = append(pids, pid)
 			}
 			s.mu.Unlock()
 			s.err = fmt.Errorf("cannot end the worker processes %v: they do not react to SIGKILL", pids)
@@ -106,6 +113,7 @@ func (s *Spawner) Close() error {
 		close(s.quit)
 	})
 	<-s.done
+	s.orphanage.Wait()
 	return s.err
 }
 
@@ -146,33 +154,58 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 				Setpgid:     true, // Ctrl-C at the terminal is for the daemon only
 				Pdeathsig:   syscall.SIGKILL,
 				Credential:  spec.Credential,
-				UseCgroupFD: spec.CgroupFD > 0,
-				CgroupFD:    spec.CgroupFD,
+				UseCgroupFD: spec.Leaf.FD() > 0,
+				CgroupFD:    spec.Leaf.FD(),
 				PidFD:       &pidfd,
 			},
 		},
-		ready: make(chan struct{}),
 	}
-	s.start <- r
-	<-r.ready
+	s.forking.Lock()
+	s.fork(r)
+	late := errors.Is(r.err, syscall.ENOSYS) && r.attr.Sys.UseCgroupFD
+	if late { // no clone3 (RestrictNamespaces= of systemd): it is moved afterwards
+		r.attr.Sys.UseCgroupFD = false
+		s.fork(r)
+	}
 	if r.err != nil {
+		s.forking.Unlock()
 		stderr.Close()
 		return nil, fmt.Errorf("cannot start %s: %w", path, r.err)
 	}
 	p := newProcess(r.pid, pidfd, stderr, spec)
 	s.mu.Lock()
-	s.live[p] = struct{}{}
+	s.pids[p.pid] = p
+	s.mu.Unlock()
+	s.forking.Unlock()
+	var unlimited error
+	if late {
+		unlimited = spec.Leaf.Enter(r.pid)
+	}
+	if unlimited = errors.Join(unlimited, spec.Rlimits.Apply(r.pid)); unlimited != nil && p.alive() {
+		p.Kill()
+	} else {
+		unlimited = nil // it ended at once: its own fault is the one to tell
+	}
+	s.mu.Lock()
 	if s.closed {
 		p.Kill()
 	}
 	s.mu.Unlock()
 	s.wg.Go(func() {
 		p.run()
-		s.mu.Lock()
-		delete(s.live, p)
-		s.mu.Unlock()
+		s.forget(p)
 	})
+	if unlimited != nil {
+		<-p.done
+		return nil, unlimited
+	}
 	return p, nil
+}
+
+func (s *Spawner) fork(r *startRequest) {
+	r.ready = make(chan struct{})
+	s.start <- r
+	<-r.ready
 }
 
 func lookPath(argv []string) (string, error) {

@@ -3,6 +3,8 @@ package worker
 import (
 	"strings"
 	"syscall"
+
+	"github.com/rr-systemd/rrd/pool/cgroup"
 )
 
 // Spec says how a worker process is started. It is read-only once a Spawner has
@@ -19,9 +21,11 @@ type Spec struct {
 	// Credential is the user to run as, nil for the daemon's. Its Groups are
 	// set exactly: an empty list clears the supplementary groups.
 	Credential *syscall.Credential
-	// CgroupFD is a descriptor of the cgroup v2 directory the process is born
-	// into, 0 for the daemon's own cgroup.
-	CgroupFD int
+	// Leaf is the control group that the process is born into, and that is
+	// removed with it; nil for the daemon's own. Each process needs another.
+	Leaf *cgroup.Leaf
+	// Rlimits are set right after the start.
+	Rlimits cgroup.Rlimits
 	// Relay is the listening socket the workers connect to; nil means that
 	// frames go over stdin and stdout. It is not owned by the workers.
 	Relay *Relay

@@ -72,9 +72,22 @@ func (w *Worker) Cause() Cause { return Cause(w.cause.Load()) }
 // Doom records why the worker is let go. The first cause counts: what follows
 // is only a consequence.
 func (w *Worker) Doom(c Cause) {
+	if (c == Signaled || c == Protocol) && w.ranOut() {
+		c = OOM
+	}
 	if w.cause.CompareAndSwap(uint32(NoCause), uint32(c)) {
 		_ = w.To(c.state(w.State() == Working))
 	}
+}
+
+// ranOut tells an end for want of memory from others. The kernel kills with
+// SIGKILL; one that ended otherwise has outlived the kill of a child of its own.
+func (w *Worker) ranOut() bool {
+	if o, _ := w.Leaf().OOM(); o.Incidents == 0 {
+		return false
+	}
+	e := w.Exit()
+	return !e.Known || e.Signal == unix.SIGKILL
 }
 
 // Begin takes the worker for one payload. An error means that it cannot be
@@ -93,7 +106,7 @@ func (w *Worker) Begin(p *ipc.Payload) error {
 // again, unless it was doomed meanwhile.
 func (w *Worker) End() {
 	w.lastUsed.Store(time.Now().UnixNano())
-	w.setRequest(Request{})
+	w.requestOver()
 	_ = w.To(Ready)
 }
 
@@ -141,6 +154,7 @@ func (w *Worker) Close() {
 	} else {
 		_ = w.To(Stopped)
 	}
+	_ = w.Leaf().Close()
 }
 
 // Settle is called once the process is Done. It names the cause of an end that

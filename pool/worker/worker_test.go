@@ -496,7 +496,7 @@ func TestStateMachine(t *testing.T) {
 
 func TestCausesHaveNames(t *testing.T) {
 	seen := map[string]bool{}
-	for c := NoCause; c <= BootFailed; c++ {
+	for c := NoCause; c <= OOM; c++ {
 		if name := c.String(); seen[name] || c != NoCause && name == "" {
 			t.Errorf("cause %d is called %q", c, name)
 		}

@@ -5,6 +5,8 @@ package control
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rr-systemd/rrd/services/rpc"
@@ -68,13 +70,16 @@ type Pool struct {
 	Workers    int    `json:"workers"`
 	Ready      int    `json:"ready"`
 	Working    int    `json:"working"`
-	Queue      int    `json:"queue"` // requests that wait for a worker
-	Execs      uint64 `json:"execs"` // since the start of the daemon
+	// Draining workers are let go and finish the request that they have.
+	Draining int    `json:"draining"`
+	Queue    int    `json:"queue"` // requests that wait for a worker
+	Execs    uint64 `json:"execs"` // since the start of the daemon
 }
 
 // WorkersRequest is the argument of rrd.Workers.
 type WorkersRequest struct {
-	// Pools limits the answer to these; empty means all.
+	// Pools limits the answer to these; empty means all. One that does not exist
+	// is an error.
 	Pools []string `json:"pools,omitempty"`
 }
 
@@ -92,10 +97,14 @@ type Worker struct {
 	Created    time.Time `json:"created"`
 	Execs      uint64    `json:"execs"`
 	Memory     uint64    `json:"memory"`
-	CPUPercent float64   `json:"cpu_percent"` // CPU time / life time * 100
+	// MemoryPeak is the highest that the kernel has counted, file cache
+	// included; 0 where it does not count.
+	MemoryPeak uint64  `json:"memory_peak,omitempty"`
+	CPUPercent float64 `json:"cpu_percent"` // CPU time / life time * 100
 	// Request is what the worker does now.
 	Request *Request `json:"request,omitempty"`
-	// LastCause is why the process that had this place before ended.
+	// LastCause is why the process that had this place before ended: oom,
+	// max_jobs, signal, ...
 	LastCause string `json:"last_cause,omitempty"`
 }
 
@@ -128,6 +137,17 @@ type PoolReload struct {
 	Error string `json:"error,omitempty"`
 }
 
+// Err names the pools that kept their old generation, and why; nil if none did.
+func (r *ReloadResult) Err() error {
+	var errs []error
+	for _, p := range r.Pools {
+		if p.Error != "" {
+			errs = append(errs, fmt.Errorf("%s: %s", p.Name, p.Error))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // StopRequest is the argument of rrd.Stop.
 type StopRequest struct {
 	// Force ends running requests instead of waiting for them.
@@ -144,6 +164,9 @@ func Register(s *rpc.Server, observer Observer, operator Operator) {
 		return nil
 	})
 	rpc.Register(s, "rrd.Workers", rpc.Anyone, func(_ context.Context, req *WorkersRequest, result *WorkersResult) error {
+		if err := exist(observer.Status().Pools, req.Pools); err != nil {
+			return err
+		}
 		result.Workers = of(observer.Workers(), req.Pools)
 		return nil
 	})

@@ -25,7 +25,7 @@ func (*fake) Status() control.Status {
 	return control.Status{
 		Instance: "app", Version: "1", PID: 5, State: "ready", Since: since, Started: since,
 		Listeners: []control.Listener{{Name: "http", Network: "tcp", Address: ":8080", Inherited: true}},
-		Pools:     []control.Pool{{Name: "http", Generation: 2, Workers: 4, Ready: 3, Working: 1, Queue: 6, Execs: 7}},
+		Pools:     []control.Pool{{Name: "http", Generation: 2, Workers: 4, Ready: 3, Working: 1, Queue: 6, Execs: 7}, {Name: "jobs"}, {Name: "empty"}},
 	}
 }
 
@@ -63,8 +63,11 @@ func TestControl(t *testing.T) {
 		t.Errorf("Workers of jobs: %+v, %v", w, err)
 	}
 	var raw json.RawMessage
-	if err := c.Call(ctx, "rrd.Workers", wire.JSON, &control.WorkersRequest{Pools: []string{"nope"}}, &raw); err != nil || string(raw) != `{"workers":[]}` {
-		t.Errorf("Workers of nope: %s, %v", raw, err)
+	if err := c.Call(ctx, "rrd.Workers", wire.JSON, &control.WorkersRequest{Pools: []string{"empty"}}, &raw); err != nil || string(raw) != `{"workers":[]}` {
+		t.Errorf("Workers of a pool without any: %s, %v", raw, err)
+	}
+	if err := c.Call(ctx, "rrd.Workers", wire.JSON, &control.WorkersRequest{Pools: []string{"http", "nope"}}, &raw); err == nil || err.Error() != `there is no pool "nope"; there is: http, jobs, empty` {
+		t.Errorf("Workers of nope: %v", err)
 	}
 	var r control.ReloadResult
 	if err := c.Call(ctx, "rrd.Reload", wire.JSON, &control.ReloadRequest{}, &r); err != nil || len(r.Pools) != 1 || len(r.NeedsRestart) != 1 {

@@ -1,6 +1,28 @@
 package control
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// exist refuses a name that no pool has.
+func exist(pools []Pool, names []string) error {
+	known := make([]string, len(pools))
+	for i, p := range pools {
+		known[i] = p.Name
+	}
+	for _, name := range names {
+		switch {
+		case slices.Contains(known, name):
+		case len(known) == 0:
+			return fmt.Errorf("there is no pool %q, nor any other", name)
+		default:
+			return fmt.Errorf("there is no pool %q; there is: %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
 
 // of returns the workers of the named pools, of all when none is named. The
 // result is never nil, so that it is a list in JSON.

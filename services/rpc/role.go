@@ -4,8 +4,8 @@ import "fmt"
 
 // Role says for whom a method is meant.
 //
-// Roles are recorded and shown, not enforced yet: who may connect is decided by
-// the mode and group of the socket (or, for TCP, by the address), and every
+// Roles document the methods; nothing enforces them. Who may connect is decided
+// by the mode and group of the socket (or, for TCP, by the address), and every
 // accepted peer may call every method, as in RoadRunner.
 type Role uint8
 

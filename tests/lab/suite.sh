@@ -122,11 +122,13 @@ cp /tmp/good.yaml /etc/rr/app.yaml
 systemctl start $U && ok good-config-again || bad good-config-again "does not start"
 
 # --- removal leaves nothing but configuration
+dpkg -L rrd php-rr | while read -r f; do [ -d "$f" ] || echo "$f"; done >/tmp/installed
+[ "$(wc -l </tmp/installed)" -gt 40 ] && ok installed-files || bad installed-files "$(cat /tmp/installed)"
 dpkg -r php-rr rrd >/tmp/remove 2>&1 && ok remove || bad remove "$(cat /tmp/remove)"
 want removed-stops-instances '^$' "$(pgrep -fa 'rrd|worker.php' | grep -v pgrep)"
-want removed-files '^/etc/rr' "$(dpkg -L rrd 2>/dev/null | while read -r f; do [ -f "$f" ] && echo "$f"; done | tr '\n' ' ')/etc/rr"
-left=$(find /usr/bin/rrd /usr/bin/rrctl /usr/bin/rr /lib/systemd/system /usr/lib/systemd/system -name 'rr*' 2>/dev/null)
-want removed-binaries-and-units '^$' "$left"
+want removed-files '^$' "$(while read -r f; do [ -e "$f" ] && echo "$f"; done </tmp/installed)"
+want removed-run-and-state '^$' "$(find /run/rr /var/lib/rr /usr/share/rrd /usr/share/php/RR 2>/dev/null)"
+want removed-units '^$' "$(systemctl list-units --all --no-legend 'rr@*' 'rr-*@*')"
 [ -f /etc/rr/app.yaml ] && ok configuration-kept || bad configuration-kept "/etc/rr/app.yaml is gone"
 
 [ -z "$LAB_OUT" ] || journalctl -u "$U" --no-pager -o short-precise >"$LAB_OUT/rr.txt"
