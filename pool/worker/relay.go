@@ -58,10 +58,8 @@ func ListenRelay(address string) (*Relay, error) {
 		return nil, fmt.Errorf("cannot use relay %q: invalid DSN (tcp://:6001, unix://file.sock)", address)
 	}
 	if scheme == "unix" {
-		if st, err := os.Lstat(rest); err == nil && st.Mode().Type() == os.ModeSocket {
-			if err := os.Remove(rest); err != nil {
-				return nil, fmt.Errorf("cannot replace relay socket %s: %w", rest, err)
-			}
+		if err := removeStale(rest); err != nil {
+			return nil, fmt.Errorf("cannot use relay %q: %w", address, err)
 		}
 	}
 	l, err := net.Listen(scheme, rest)
@@ -247,4 +245,22 @@ func (r *Relay) wait(ctx context.Context, pid int, gone <-chan struct{}) (*ipc.C
 	default:
 	}
 	return nil, err
+}
+
+// removeStale removes a socket file on which nobody listens any more, which the
+// kernel tells by refusing the connection. RoadRunner removes any file there,
+// and so cuts off a server that still runs.
+func removeStale(path string) error {
+	if st, err := os.Lstat(path); err != nil || st.Mode().Type() != os.ModeSocket {
+		return nil // listening says what is wrong with it
+	}
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		c.Close()
+		return fmt.Errorf("another process listens on %s; stop it or choose another path", path)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("cannot tell whether %s is in use: %w; remove it or choose another path", path, err)
+	}
+	return os.Remove(path)
 }
