@@ -116,7 +116,8 @@ func TestPackages(t *testing.T) {
 		if out := run(t, filepath.Join(dir, "usr/bin/rrctl"), "version"); !strings.Contains(out, "0.1.0") {
 			t.Errorf("rrctl version: %s", out)
 		}
-		run(t, filepath.Join(dir, "usr/bin/rrd"), "--check", "--config", filepath.Join(dir, "usr/share/rrd/app.yaml"))
+		run(t, filepath.Join(dir, "usr/bin/rrd"), "--check", "--config", filepath.Join(dir, "usr/share/rrd/app.yaml"),
+			"-o", "server.dir="+dir) // that of the example is the user's to make
 	})
 
 	t.Run("php", func(t *testing.T) {
