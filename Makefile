@@ -37,6 +37,7 @@ test-php:
 lab: packages
 	tests/lab/run bookworm
 	tests/lab/limits.sh bookworm
+	tests/lab/cgroup.sh bookworm
 
 # A minute for each fuzz target; FUZZTIME=10m for longer.
 fuzz:
