@@ -30,13 +30,15 @@ func (v controlView) Status() control.Status {
 	for _, b := range d.sockets.open() {
 		s.Listeners = append(s.Listeners, control.Listener{Name: b.name, Network: b.addr.Network(), Address: b.addr.String(), Inherited: b.inherited})
 	}
-	for _, f := range d.parts() {
-		p := f.pool.Stats()
+	for _, w := range d.allWorkers() {
+		p := w.pool.Stats()
 		s.Pools = append(s.Pools, control.Pool{
-			Name: f.name, Generation: p.Generation, Workers: p.Workers,
+			Name: w.name, Generation: p.Generation, Workers: p.Workers,
 			Ready: p.Ready, Working: p.Working, Draining: p.Draining, Queue: p.Waiting, Execs: p.Execs,
 		})
 		s.Queue += p.Waiting
+	}
+	for _, f := range d.parts() {
 		s.HTTPRequests += f.requests()
 	}
 	return s
@@ -44,10 +46,10 @@ func (v controlView) Status() control.Status {
 
 func (v controlView) Workers() []control.Worker {
 	var list []control.Worker
-	for _, f := range v.d.parts() {
-		for _, w := range f.pool.Workers() {
+	for _, p := range v.d.allWorkers() {
+		for _, w := range p.pool.Workers() {
 			c := control.Worker{
-				Pool: f.name, PID: w.PID, State: w.State.String(), Generation: w.Generation,
+				Pool: p.name, PID: w.PID, State: w.State.String(), Generation: w.Generation,
 				Created: w.Created, Execs: w.Execs, Memory: w.Memory, MemoryPeak: w.Peak, CPUPercent: w.CPUPercent,
 				LastCause: w.Before.String(),
 			}

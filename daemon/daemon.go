@@ -15,9 +15,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/daemon/logging"
 	"github.com/rr-systemd/rrd/ipc/logkey"
+	"github.com/rr-systemd/rrd/pool"
 	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/systemd"
@@ -59,7 +62,11 @@ type Daemon struct {
 	spawner *worker.Spawner
 	cgroups *cgroup.Tree
 	relay   *worker.Relay // nil: workers use pipes
-	rpc     *rpcService   // nil: there is none
+	rpc     *rpcService
+
+	metrics   *prometheus.Registry // what the metrics endpoint shows
+	services  []*service           // fixed before the first worker is started
+	observers []func(pool.Event)   // the same
 
 	turns     turns       // of reloads and resets
 	signalled atomic.Bool // a signal asked for a reload that has not begun
@@ -75,6 +82,7 @@ type Daemon struct {
 	mu        sync.Mutex
 	settings  *settings   // in force
 	frontends []*frontend // complete when they get here; only grows
+	pools     []*workers  // the same
 }
 
 // New reads and checks the configuration and takes over what systemd hands to
@@ -113,7 +121,7 @@ func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
 		opts: opts, root: root, logs: logs, boot: s, settings: s, notify: notify,
 		log:    root.With(logkey.Logger, "server"),
-		health: newHealth(), started: time.Now(),
+		health: newHealth(), started: time.Now(), metrics: prometheus.NewRegistry(),
 	}
 	d.patience, d.hurry = context.WithCancel(context.Background())
 	d.sockets = &sockets{inherited: inherited, notify: notify, log: d.log}
@@ -192,6 +200,23 @@ func (d *Daemon) parts() []*frontend {
 }
 
 func (d *Daemon) grace() time.Duration { return d.current().endure.GracePeriod }
+
+// allWorkers are the pools that exist so far.
+func (d *Daemon) allWorkers() []*workers {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.pools
+}
+
+// workers finds a pool by its name, nil if there is none.
+func (d *Daemon) workers(name string) *workers {
+	for _, w := range d.allWorkers() {
+		if w.name == name {
+			return w
+		}
+	}
+	return nil
+}
 
 // run keeps a part of the daemon running; its unexpected end stops the daemon.
 func (d *Daemon) run(name string, part func(context.Context) error) {

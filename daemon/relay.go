@@ -18,7 +18,7 @@ type wiring struct {
 
 func (d *Daemon) wiring() wiring {
 	w := wiring{relay: d.boot.server.Relay, listener: d.relay}
-	if d.rpc != nil {
+	if d.rpc.listens {
 		w.rpc = d.rpc.address
 	}
 	return w

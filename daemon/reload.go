@@ -15,7 +15,7 @@ import (
 // live are the keys (with everything below them) whose changes a reload
 // applies. What else differs from the configuration at the start is reported as
 // needing a restart.
-var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "http.pool", "endure.grace_period", "logs"}
+var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "http.pool", "http.pools", "endure.grace_period", "logs"}
 
 // fixed are exceptions below the live keys.
 var fixed = []string{"http.pool.debug"}
@@ -50,18 +50,18 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range next.tree.Warnings() {
-		d.log.Warn(w.String())
+	for _, text := range next.tree.Warnings() {
+		d.log.Warn(text.String())
 	}
-	parts := d.parts()
+	pools := d.allWorkers()
 	type plan struct {
 		config pool.Config
 		spec   worker.Spec
 	}
-	plans := make([]plan, len(parts))
+	plans := make([]plan, len(pools))
 	var errs []error
-	for i, f := range parts {
-		cfg, spec, err := f.plan(next)
+	for i, w := range pools {
+		cfg, spec, err := w.plan(next)
 		plans[i] = plan{cfg, spec}
 		errs = append(errs, err)
 	}
@@ -73,15 +73,15 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 		return nil, err
 	}
 	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
-	for i, f := range parts {
-		d.warnOfLimits(f.name, plans[i].config)
-		err := f.pool.Reload(d.life, plans[i].config, plans[i].spec)
-		s := f.pool.Stats()
-		outcome := control.PoolReload{Name: f.name, Generation: s.Generation, Workers: s.Workers}
+	for i, w := range pools {
+		d.warnOfLimits(w.key, plans[i].config)
+		err := w.pool.Reload(d.life, plans[i].config, plans[i].spec)
+		s := w.pool.Stats()
+		outcome := control.PoolReload{Name: w.name, Generation: s.Generation, Workers: s.Workers}
 		if err != nil {
 			outcome.Error = explained(err).Error()
 		} else {
-			f.settings = next
+			w.settings = next
 		}
 		result.Pools = append(result.Pools, outcome)
 	}
@@ -97,19 +97,19 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	return result, nil
 }
 
-// reset replaces the workers of one frontend, after the settings that they have.
+// reset replaces the workers of one pool, after the settings that they have.
 // Only the code and the folder to which server.dir leads are new.
-func (d *Daemon) reset(f *frontend) error {
-	d.log.Info("resetting", logkey.Pool, f.name)
-	cfg, spec, err := f.plan(f.settings)
+func (d *Daemon) reset(w *workers) error {
+	d.log.Info("resetting", logkey.Pool, w.name)
+	cfg, spec, err := w.plan(w.settings)
 	if err == nil {
-		err = explained(f.pool.Reload(d.life, cfg, spec))
+		err = explained(w.pool.Reload(d.life, cfg, spec))
 	}
 	if err != nil {
 		d.reportFailure("reset failed, the old workers go on serving", err)
 		return err
 	}
-	d.log.Info("reset", logkey.Pool, f.name, logkey.Generation, f.pool.Stats().Generation)
+	d.log.Info("reset", logkey.Pool, w.name, logkey.Generation, w.pool.Stats().Generation)
 	return nil
 }
 
@@ -129,9 +129,15 @@ func needRestart(boot, next *settings) []string {
 		return slices.ContainsFunc(list, func(l string) bool { return key == l || strings.HasPrefix(key, l+".") })
 	}
 	return slices.DeleteFunc(config.Diff(boot.tree, next.tree), func(key string) bool {
-		return !below(restartable, key) || below(live, key) && !below(fixed, key)
+		return !below(restartable(), key) || below(live, key) && !below(fixed, key)
 	})
 }
 
 // restartable are the sections whose changes a restart applies.
-var restartable = []string{"server", "rpc", "http", "endure"}
+func restartable() []string {
+	sections := []string{"server", "rpc", "http", "endure"}
+	for _, m := range modules {
+		sections = append(sections, m.sections...)
+	}
+	return sections
+}

@@ -271,16 +271,16 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 	defer logs.Close()
 	d := &Daemon{
 		opts: Options{Config: config.Options{File: filepath.Join(a.dir, "app.yaml")}}, boot: s, settings: s,
-		log: root, logs: logs, health: newHealth(), life: t.Context(), spawner: worker.NewSpawner(), cgroups: new(cgroup.Tree),
+		log: root, logs: logs, health: newHealth(), life: t.Context(), spawner: worker.NewSpawner(), cgroups: new(cgroup.Tree), rpc: new(rpcService),
 	}
 	defer d.spawner.Close()
 	for name, script := range map[string]string{"a": "worker.php", "b": "broken.php"} {
-		f := &frontend{name: name, settings: s, requests: func() uint64 { return 0 }}
+		f := &workers{name: name, key: "http.pool", settings: s}
 		f.plan = func(next *settings) (pool.Config, worker.Spec, error) {
-			spec, err := s.spec("http", []string{"php", script}, wiring{})
+			spec, err := s.spec("http", "http.pool", []string{"php", script}, wiring{})
 			return next.http.Pool, spec, err
 		}
-		spec, err := s.spec("http", []string{"php", "worker.php"}, wiring{})
+		spec, err := s.spec("http", "http.pool", []string{"php", "worker.php"}, wiring{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.pool.Stop(t.Context())
-		d.frontends = append(d.frontends, f)
+		d.pools = append(d.pools, f)
 	}
 	result, err := d.swap()
 	if err != nil || len(result.Pools) != 2 || result.Err() == nil {
@@ -305,7 +305,7 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	if d.current() != s || d.frontend("a").settings == s || d.frontend("b").settings != s {
+	if d.current() != s || d.workers("a").settings == s || d.workers("b").settings != s {
 		t.Error("the settings of a reload that failed are in force")
 	}
 }

@@ -8,23 +8,23 @@ import (
 )
 
 // roadRunnerView is the daemon as RoadRunner's RPC services informer and
-// resetter see it: a "plugin" is a frontend with a pool.
+// resetter see it: a "plugin" is a pool.
 type roadRunnerView struct{ d *Daemon }
 
 func (v roadRunnerView) Plugins() []string {
 	var names []string
-	for _, f := range v.d.parts() {
-		names = append(names, f.name)
+	for _, w := range v.d.allWorkers() {
+		names = append(names, w.name)
 	}
 	return names
 }
 
 func (v roadRunnerView) Workers(plugin string) []*informer.Worker {
-	f := v.d.frontend(plugin)
-	if f == nil {
+	p := v.d.workers(plugin)
+	if p == nil {
 		return nil
 	}
-	workers := f.pool.Workers()
+	workers := p.pool.Workers()
 	list := make([]*informer.Worker, 0, len(workers))
 	for _, w := range workers {
 		if w.Cause != worker.NoCause {
@@ -49,32 +49,23 @@ func (v roadRunnerView) Workers(plugin string) []*informer.Worker {
 func (v roadRunnerView) Jobs(context.Context, string) []*informer.Job { return nil }
 
 func (v roadRunnerView) AddWorker(ctx context.Context, plugin string) error {
-	f := v.d.frontend(plugin)
-	if f == nil {
+	p := v.d.workers(plugin)
+	if p == nil {
 		return informer.ErrNotScalable
 	}
-	return f.pool.Add(ctx)
+	return p.pool.Add(ctx)
 }
 
 func (v roadRunnerView) RemoveWorker(ctx context.Context, plugin string) error {
-	f := v.d.frontend(plugin)
-	if f == nil {
+	p := v.d.workers(plugin)
+	if p == nil {
 		return informer.ErrNotScalable
 	}
-	return f.pool.Remove(ctx)
+	return p.pool.Remove(ctx)
 }
 
-// Reset replaces the workers of one frontend, which the caller has found in
+// Reset replaces the workers of one pool, which the caller has found in
 // Plugins.
 func (v roadRunnerView) Reset(ctx context.Context, plugin string) error {
-	return v.d.Reset(ctx, v.d.frontend(plugin))
-}
-
-func (d *Daemon) frontend(name string) *frontend {
-	for _, f := range d.parts() {
-		if f.name == name {
-			return f
-		}
-	}
-	return nil
+	return v.d.Reset(ctx, v.d.workers(plugin))
 }

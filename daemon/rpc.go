@@ -19,6 +19,7 @@ import (
 type rpcService struct {
 	server  *rpc.Server
 	address string
+	listens bool
 }
 
 // rpcListen lists where the daemon itself opens RPC sockets, beside the one that
@@ -38,8 +39,8 @@ func (s *settings) rpcListen(inherited bool) []string {
 	return list
 }
 
-// startRPC opens the RPC sockets and answers. Without systemd and without a
-// section rpc there is no server, as in RoadRunner.
+// startRPC opens the RPC sockets. Without systemd and without a section rpc there
+// are none, as in RoadRunner.
 func (d *Daemon) startRPC(addresses []string) error {
 	listeners, err := d.sockets.stream("rpc", "rpc.listen", "")
 	if err != nil {
@@ -56,10 +57,7 @@ func (d *Daemon) startRPC(addresses []string) error {
 		}
 		listeners = append(listeners, own...)
 	}
-	if len(listeners) == 0 {
-		return nil
-	}
-	r := &rpcService{}
+	r := &rpcService{listens: len(listeners) > 0}
 	if d.boot.rpc != nil {
 		r.address = d.boot.rpc.Listen // as written; RoadRunner does not set its default
 	}
@@ -75,6 +73,8 @@ func (d *Daemon) startRPC(addresses []string) error {
 	app.Register(r.server, d.root.With(logkey.Logger, "app"), os.Stderr)
 	control.Register(r.server, controlView{d}, controlView{d})
 	d.rpc = r
-	d.run("rpc", r.server.Run)
 	return nil
 }
+
+// serveRPC answers, when all services have registered their methods.
+func (d *Daemon) serveRPC() { d.run("rpc", d.rpc.server.Run) }

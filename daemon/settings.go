@@ -19,6 +19,8 @@ type settings struct {
 	endure config.Endure
 	rpc    *config.RPC
 	http   *httpSettings
+
+	modules map[string]section // by the name of the module; only those that are on
 }
 
 // served are the sections that this version reads.
@@ -40,13 +42,13 @@ func load(o config.Options) (*settings, error) {
 // decode reads all sections and reports every mistake in them at once. What
 // works, but hardly as it was meant, is in Tree.Warnings.
 func decode(tree *config.Tree) (*settings, error) {
-	s := &settings{tree: tree}
+	s := &settings{tree: tree, modules: make(map[string]section)}
 	var errs []error
 	if err := tree.Unknown(config.Sections...); err != nil {
 		errs = append(errs, &StartError{Phase: PhaseInit, Section: "config", Err: err})
 	}
 	section := func(name string, into section) {
-		err := tree.Decode(name, into)
+		err := decodeSection(tree, name, into)
 		if err == nil {
 			into.Defaults()
 			err = tree.Locate(into.Validate())
@@ -68,13 +70,20 @@ func decode(tree *config.Tree) (*settings, error) {
 		s.http = &httpSettings{tree: tree}
 		section("http", s.http)
 	}
+	for _, m := range modules {
+		if into := m.settings(tree); into != nil {
+			section(m.name, into)
+			s.modules[m.name] = into
+		}
+	}
 	for _, text := range s.logs.Warnings() {
 		key, problem, _ := strings.Cut(text, ": ")
 		tree.Warn(key, problem, "")
 	}
+	known := slices.Concat(served, restartable())
 	for _, name := range config.Sections {
 		// No error, so that one file serves both during a move.
-		if tree.Has(name) && !slices.Contains(served, name) {
+		if tree.Has(name) && !slices.Contains(known, name) {
 			tree.Warn(name, "section is not served by this version and is left out", "")
 		}
 	}
@@ -85,6 +94,15 @@ func decode(tree *config.Tree) (*settings, error) {
 type section interface {
 	Defaults()
 	Validate() error
+}
+
+// decodeSection fills into from its part of the file. A module whose
+// configuration is more than one section decodes itself.
+func decodeSection(tree *config.Tree, name string, into section) error {
+	if own, ok := into.(interface{ Decode(*config.Tree) error }); ok {
+		return own.Decode(tree)
+	}
+	return tree.Decode(name, into)
 }
 
 // located gives an error of a package that knows no files, which begins with the
@@ -114,8 +132,12 @@ func CheckConfig(tree *config.Tree) error {
 	}
 	var errs []error
 	if s.http != nil {
-		_, err := s.spec("http", s.http.Pool.Command, wiring{})
+		_, err := s.spec("http", "http.pool", s.http.Pool.Command, wiring{})
 		errs = append(errs, err)
+		for name, p := range s.http.Pools {
+			_, err := s.spec("http", "http.pools."+name, p.Command, wiring{})
+			errs = append(errs, err)
+		}
 	}
 	if i := s.server.OnInit; i != nil {
 		_, err := credential("server.on_init", i.User, "")
@@ -124,18 +146,19 @@ func CheckConfig(tree *config.Tree) error {
 	return errors.Join(errs...)
 }
 
-// commandKey is the key of the command that starts the workers of a plugin.
-func (s *settings) commandKey(plugin string) string {
-	if key := plugin + ".pool.command"; s.tree.Has(key) {
+// commandKey is the key of the command that starts the workers of the pool whose
+// section is pool.
+func (s *settings) commandKey(pool string) string {
+	if key := pool + ".command"; s.tree.Has(key) {
 		return key
 	}
 	return "server.command"
 }
 
-// spec makes the recipe for a worker of one generation of a plugin; command is
-// that of its pool, if it has one of its own. server.dir is resolved here, so
+// spec makes the recipe for a worker of one generation of a plugin's pool, whose
+// section is pool; command is that of the pool, if it has one of its own. server.dir is resolved here, so
 // each generation sees where its links point now.
-func (s *settings) spec(plugin string, command []string, w wiring) (worker.Spec, error) {
+func (s *settings) spec(plugin, pool string, command []string, w wiring) (worker.Spec, error) {
 	if len(command) == 0 {
 		command = s.server.Command
 	}
@@ -143,7 +166,7 @@ func (s *settings) spec(plugin string, command []string, w wiring) (worker.Spec,
 	if err != nil {
 		return worker.Spec{}, s.tree.Locate(err)
 	}
-	argv, err := findProgram(s.commandKey(plugin), worker.Argv(command), dir)
+	argv, err := findProgram(s.commandKey(pool), worker.Argv(command), dir)
 	if err != nil {
 		return worker.Spec{}, s.tree.Locate(err)
 	}

@@ -14,6 +14,8 @@ import (
 type httpSettings struct {
 	http.Config `cfg:",squash"`
 	Pool        pool.Config `cfg:"pool"`
+	// Pools are further ones, by name, for http.routes.
+	Pools map[string]*pool.Config `cfg:"pools"`
 
 	// What RoadRunner serves and this version does not. It is refused, not left
 	// out: a site without its TLS, CORS or access rules must not come up.
@@ -32,6 +34,9 @@ type httpSettings struct {
 func (h *httpSettings) Defaults() {
 	h.Config.Defaults()
 	h.Pool.Defaults()
+	for _, p := range h.Pools {
+		p.Defaults()
+	}
 }
 
 // Validate reports all mistakes with file and line.
@@ -39,6 +44,9 @@ func (h *httpSettings) Validate() error {
 	errs := []error{
 		located(h.tree, "http", h.Config.Validate()),
 		located(h.tree, "http.pool", h.Pool.Validate()),
+	}
+	for name, p := range h.Pools {
+		errs = append(errs, located(h.tree, "http.pools."+name, p.Validate()))
 	}
 	refuse := func(key, what string) {
 		errs = append(errs, &config.Error{

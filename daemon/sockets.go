@@ -115,7 +115,7 @@ func (s *sockets) forget(ctx context.Context, wanted []string) error {
 	removed := false
 	var errs []error
 	for _, name := range s.inherited.Stored() {
-		if slices.Contains(wanted, name) {
+		if slices.Contains(wanted, name) || isState(name) {
 			continue
 		}
 		s.log.Info("socket kept over the restart is no longer configured, closing it", logkey.Socket, name)

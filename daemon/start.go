@@ -35,9 +35,13 @@ func (d *Daemon) start(serving context.Context) error {
 	if err := d.startRPC(rpcListen); err != nil {
 		return &StartError{Phase: PhaseServe, Section: "rpc", Err: err}
 	}
-	if d.rpc == nil && s.http == nil {
+	if !d.rpc.listens && s.http == nil && len(s.modules) == 0 {
 		return &StartError{Phase: PhaseConfig, Err: errors.New("nothing to serve: add the sections server and http to the configuration")}
 	}
+	if err := d.startServices(s); err != nil {
+		return err
+	}
+	d.serveRPC()
 	if d.opts.Debug {
 		l, err := net.Listen("tcp", "127.0.0.1:6061")
 		if err != nil {

@@ -71,19 +71,28 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 // replacement of a worker is no news.
 func (d *Daemon) assess() {
 	var short, trouble []string
-	for _, f := range d.parts() {
-		s := f.pool.Stats()
+	for _, w := range d.allWorkers() {
+		s := w.pool.Stats()
 		if s.CrashLoop != "" {
-			text := f.name + ": " + s.CrashLoop
+			text := w.name + ": " + s.CrashLoop
 			short, trouble = append(short, text), append(trouble, text)
 		}
 		if s.Workers >= s.Target {
 			continue
 		}
-		text := fmt.Sprintf("%s has %d of %d workers", f.name, s.Workers, s.Target)
+		text := fmt.Sprintf("%s has %d of %d workers", w.name, s.Workers, s.Target)
 		short = append(short, text)
 		if s.Workers+s.Starting < s.Target {
 			trouble = append(trouble, text)
+		}
+	}
+	for _, svc := range d.services {
+		if svc.problem == nil {
+			continue
+		}
+		if text := svc.problem(); text != "" {
+			text = svc.name + ": " + text
+			short, trouble = append(short, text), append(trouble, text)
 		}
 	}
 	if d.health.assess(strings.Join(short, ", "), len(trouble) > 0) {
@@ -108,9 +117,9 @@ func (d *Daemon) statusLine() string {
 		}
 		parts = append(parts, text)
 	}
-	for _, f := range d.parts() {
-		s := f.pool.Stats()
-		parts = append(parts, fmt.Sprintf("%s %d/%d idle, queue %d, %s requests", f.name, s.Ready, s.Workers, s.Waiting, short(f.requests())))
+	for _, w := range d.allWorkers() {
+		s := w.pool.Stats()
+		parts = append(parts, fmt.Sprintf("%s %d/%d idle, queue %d, %s requests", w.name, s.Ready, s.Workers, s.Waiting, short(w.served())))
 	}
 	if why := d.status.reloadProblem(); why != "" {
 		parts = append(parts, "the last reload failed: "+why)

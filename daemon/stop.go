@@ -15,8 +15,8 @@ import (
 const extendStep = 5 * time.Second
 
 // drain ends the daemon without losing a request: the frontends stop accepting
-// and finish what they have, then the workers stop, then the RPC socket closes.
-// All of it takes no longer than the grace period, apart from the time that
+// and finish what they have, then the workers stop, then the RPC socket closes,
+// then the services stop and save what the next process needs. All of it takes no longer than the grace period, apart from the time that
 // workers need to obey the stop order. failure is why the start failed, nil for
 // a stop that was asked for.
 //
@@ -37,7 +37,7 @@ func (d *Daemon) drain(failure error) error {
 	var extender sync.WaitGroup
 	extender.Go(func() { d.extendStopTimeout(extending) })
 
-	err := d.each(func(f *frontend) error {
+	err := each(d.parts(), func(f *frontend) error {
 		if err := f.server.Shutdown(ctx); err == nil {
 			return nil
 		}
@@ -49,23 +49,23 @@ func (d *Daemon) drain(failure error) error {
 		}
 		return nil
 	})
-	err = errors.Join(err, d.each(func(f *frontend) error { return f.pool.Stop(ctx) }))
+	err = errors.Join(err, each(d.allWorkers(), func(w *workers) error { return w.pool.Stop(ctx) }))
 	if d.rpc != nil {
 		_ = d.rpc.server.Shutdown(ctx) // its only error is that calls were cut off
 	}
+	err = errors.Join(err, d.stopServices(ctx, failure))
 	stopExtending()
 	extender.Wait()
 	_ = d.health.to(Stopped, "")
 	return err
 }
 
-// each does something to all frontends at once.
-func (d *Daemon) each(do func(*frontend) error) error {
-	parts := d.parts()
+// each does something to all parts at once.
+func each[T any](parts []T, do func(T) error) error {
 	errs := make([]error, len(parts))
 	var wg sync.WaitGroup
-	for i, f := range parts {
-		wg.Go(func() { errs[i] = do(f) })
+	for i, p := range parts {
+		wg.Go(func() { errs[i] = do(p) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)

@@ -19,7 +19,7 @@ type turns struct {
 }
 
 type turn struct {
-	reset  *frontend // nil: a reload
+	reset  *workers // nil: a reload
 	done   chan struct{}
 	result *control.ReloadResult // of a reload
 	err    error
@@ -39,10 +39,10 @@ func (d *Daemon) Reload(ctx context.Context) (*control.ReloadResult, error) {
 	return nil, t.err
 }
 
-// Reset replaces the workers of one frontend without reading the configuration.
+// Reset replaces the workers of one pool without reading the configuration.
 // When the new ones do not boot, the old ones go on serving.
-func (d *Daemon) Reset(ctx context.Context, f *frontend) error {
-	t, err := d.turn(ctx, f)
+func (d *Daemon) Reset(ctx context.Context, w *workers) error {
+	t, err := d.turn(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (d *Daemon) Reset(ctx context.Context, f *frontend) error {
 // turn waits for a turn and returns it when it is over. The error is that of the
 // wait. A turn is not bound to its callers: a client that goes away does not
 // leave the pools half way.
-func (d *Daemon) turn(ctx context.Context, reset *frontend) (*turn, error) {
+func (d *Daemon) turn(ctx context.Context, reset *workers) (*turn, error) {
 	d.turns.mu.Lock()
 	var t *turn
 	if i := slices.IndexFunc(d.turns.waiting, func(t *turn) bool { return t.reset == reset }); i >= 0 {

@@ -56,8 +56,8 @@ func (d *Daemon) heartbeat(ctx context.Context, every time.Duration, probe func(
 
 // probe sends a ticket through the queue of every pool.
 func (d *Daemon) probe(ctx context.Context) error {
-	for _, f := range d.parts() {
-		if err := f.pool.Probe(ctx); err != nil {
+	for _, w := range d.allWorkers() {
+		if err := w.pool.Probe(ctx); err != nil {
 			return err
 		}
 	}

@@ -4,13 +4,21 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Middleware wraps the handler of all requests.
 type Middleware func(http.Handler) http.Handler
 
+// Environment is what a middleware may use of the daemon.
+type Environment struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // what is registered here, the metrics endpoint shows
+}
+
 // middlewareConstructor makes a middleware of the http section.
-type middlewareConstructor func(Config, *slog.Logger) (Middleware, error)
+type middlewareConstructor func(Config, Environment) (Middleware, error)
 
 // middlewares are those that http.middleware may name. Each has a file of its
 // own, and a line here.
@@ -26,14 +34,14 @@ func HasMiddleware(name string) bool { return middlewares[name] != nil }
 
 // NewMiddleware makes what http.middleware names, in that order, for
 // Options.Middleware. Names that are not served are left out.
-func NewMiddleware(c Config, log *slog.Logger) ([]Middleware, error) {
+func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
 	var list []Middleware
 	for _, name := range c.Middleware {
 		construct := middlewares[name]
 		if construct == nil {
 			continue
 		}
-		m, err := construct(c, log)
+		m, err := construct(c, env)
 		if err != nil {
 			return nil, fmt.Errorf("cannot use the middleware %q: %w", name, err)
 		}

@@ -2,7 +2,6 @@ package http
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,7 +10,7 @@ import (
 // A name of http.middleware leads to the constructor of that name, in order.
 func TestMiddlewareRegistry(t *testing.T) {
 	mark := func(name string) middlewareConstructor {
-		return func(Config, *slog.Logger) (Middleware, error) {
+		return func(Config, Environment) (Middleware, error) {
 			return func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Add("X-Order", name)
@@ -21,7 +20,7 @@ func TestMiddlewareRegistry(t *testing.T) {
 		}
 	}
 	middlewares["inner"], middlewares["outer"] = mark("inner"), mark("outer")
-	middlewares["broken"] = func(Config, *slog.Logger) (Middleware, error) { return nil, errors.New("no key") }
+	middlewares["broken"] = func(Config, Environment) (Middleware, error) { return nil, errors.New("no key") }
 	t.Cleanup(func() {
 		for _, name := range []string{"inner", "outer", "broken"} {
 			delete(middlewares, name)
@@ -29,7 +28,7 @@ func TestMiddlewareRegistry(t *testing.T) {
 	})
 
 	c := Config{Middleware: []string{"inner", "unknown", "outer"}}
-	list, err := NewMiddleware(c, slog.New(slog.DiscardHandler))
+	list, err := NewMiddleware(c, Environment{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +36,7 @@ func TestMiddlewareRegistry(t *testing.T) {
 	if res := s.dial(t).do("GET", plainGet, ""); strings.Join(res.Header["X-Order"], " ") != "outer inner" {
 		t.Errorf("%q", res.Header["X-Order"])
 	}
-	if _, err := NewMiddleware(Config{Middleware: []string{"broken"}}, nil); err == nil || !strings.Contains(err.Error(), `"broken": no key`) {
+	if _, err := NewMiddleware(Config{Middleware: []string{"broken"}}, Environment{}); err == nil || !strings.Contains(err.Error(), `"broken": no key`) {
 		t.Errorf("%v", err)
 	}
 	if HasMiddleware("unknown") || !HasMiddleware("inner") {

@@ -23,7 +23,8 @@ type Options struct {
 	Config    Config
 	Listeners []net.Listener // the server closes them
 	Pool      ipc.Executor
-	Log       *slog.Logger // nil: slog's default
+	Pools     map[string]ipc.Executor // those of http.pools, for http.routes
+	Log       *slog.Logger            // nil: slog's default
 	// Debug puts error texts into answers (pool.debug).
 	Debug bool
 	// Middleware in the order of the configuration: the last one is the

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/rr-systemd/rrd/daemon/config"
+)
+
+// module is a part of the configuration that brings a service: kv, lock, ...
+type module struct {
+	name     string   // of the section, and in messages
+	sections []string // all top-level keys that it reads
+	// settings returns what the section is decoded into, nil if the module is
+	// off.
+	settings func(*config.Tree) section
+	// start acquires what the service needs and registers its RPC methods. It
+	// runs before any worker; nothing of the service is called before that.
+	start func(*Daemon, *settings) (*service, error)
+}
+
+// modules are all services, in the order in which they are started. Each has a
+// file of its own, and a line here.
+var modules = []module{}
+
+// service is a module at work. All of its functions may be nil.
+type service struct {
+	name string
+	// run blocks until its context ends, which is after everything else has
+	// stopped. Its unexpected end stops the daemon.
+	run func(context.Context) error
+	// problem says why the daemon is degraded, "" if it is not.
+	problem func() string
+	// save writes what the next process gets from Daemon.saved when this one is
+	// restarted. Workers and RPC clients are gone by then.
+	save func(io.Writer) error
+	// close frees everything. It comes last.
+	close func() error
+}
+
+// startServices starts the modules that are on. On error those that were
+// started are closed by the drain.
+func (d *Daemon) startServices(s *settings) error {
+	for _, m := range modules {
+		if s.modules[m.name] == nil {
+			continue
+		}
+		svc, err := m.start(d, s)
+		if err != nil {
+			return &StartError{Phase: PhaseServe, Section: m.name, Err: err}
+		}
+		svc.name = m.name
+		d.services = append(d.services, svc)
+		if svc.run != nil {
+			d.run(m.name, svc.run)
+		}
+	}
+	return d.sockets.dropState()
+}
+
+// stopServices saves and closes. Nothing is saved after a start that failed.
+func (d *Daemon) stopServices(ctx context.Context, failure error) error {
+	var errs []error
+	if failure == nil {
+		errs = append(errs, d.saveState(ctx))
+	}
+	for _, svc := range d.services {
+		if svc.close != nil {
+			errs = append(errs, svc.close())
+		}
+	}
+	return errors.Join(errs...)
+}
