@@ -217,7 +217,8 @@ func TestExecTTL(t *testing.T) {
 }
 
 func TestQueue(t *testing.T) {
-	p, _ := newPool(t, Config{NumWorkers: 1, MaxQueueSize: 2, AllocateTimeout: 300 * time.Millisecond})
+	p, _ := newPool(t, Config{NumWorkers: 1, MaxQueueSize: 2})
+	setAllocateTimeout(p, 300*time.Millisecond)
 	var wg sync.WaitGroup
 	results := make(chan error, 3)
 	exec := func(body string) {
@@ -275,7 +276,8 @@ func TestStream(t *testing.T) {
 }
 
 func TestStreamHoldsTheWorker(t *testing.T) {
-	p, _ := newPool(t, Config{NumWorkers: 1, AllocateTimeout: 50 * time.Millisecond})
+	p, _ := newPool(t, Config{NumWorkers: 1})
+	setAllocateTimeout(p, 50*time.Millisecond)
 	s, err := p.Exec(context.Background(), payload("stream 3"))
 	if err != nil {
 		t.Fatal(err)

@@ -151,6 +151,14 @@ func withSpec(s worker.Spec) options { return func(o *Options) { o.Spec = s } }
 
 func withLog(l *slog.Logger) options { return func(o *Options) { o.Log = l } }
 
+// setAllocateTimeout bounds the wait of requests only: the start of the first
+// workers takes what it takes on a busy machine.
+func setAllocateTimeout(p *Pool, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gen.cfg.AllocateTimeout = d
+}
+
 // newPool starts a pool of PHP workers; it is stopped at the end of the test.
 func newPool(t testing.TB, cfg Config, more ...options) (*Pool, *recorder) {
 	t.Helper()

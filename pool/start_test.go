@@ -34,7 +34,11 @@ func TestStartErrors(t *testing.T) {
 		{"not in path", worker.Spec{Argv: []string{"nosuchphp"}}, prefix + "exec: \"nosuchphp\"", "status unknown", "PATH", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, _ := unstarted(t, Config{NumWorkers: 2, AllocateTimeout: time.Second}, withSpec(c.spec))
+			limit := time.Minute
+			if c.name == "timeout" {
+				limit = time.Second
+			}
+			p, _ := unstarted(t, Config{NumWorkers: 2, AllocateTimeout: limit}, withSpec(c.spec))
 			err := p.Start(context.Background())
 			var boot *BootError
 			if !errors.As(err, &boot) {

@@ -157,8 +157,8 @@ func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(s)
 
 func TestPHPOverload(t *testing.T) {
 	s := servePHP(t, Config{}, pool.Config{
-		NumWorkers: 1, MaxQueueSize: 2, AllocateTimeout: 300 * time.Millisecond,
-		Supervisor: &pool.Supervisor{ExecTTL: 800 * time.Millisecond},
+		NumWorkers: 1, MaxQueueSize: 2, AllocateTimeout: 3 * time.Second, // also for the start
+		Supervisor: &pool.Supervisor{ExecTTL: 6 * time.Second},
 	})
 	hang, late, full := s.dial(t), s.dial(t), s.dial(t)
 	hang.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
