@@ -20,7 +20,7 @@ func (p *Pool) acquire(ctx context.Context, priority ipc.Priority, again bool) (
 		if again {
 			p.leave()
 		}
-		return nil, gaveUp(err, 0)
+		return nil, p.gaveUp(err, 0)
 	}
 	p.mu.Lock()
 	if !again {
@@ -47,11 +47,13 @@ func (p *Pool) acquire(ctx context.Context, priority ipc.Priority, again bool) (
 	}
 	if m := p.queue.take(); m != nil {
 		p.mu.Unlock()
+		p.waits.none()
 		return m, nil
 	}
 	if most := g.cfg.MaxQueueSize; most > 0 && p.queue.waiting >= most && !again {
 		p.left()
 		p.mu.Unlock()
+		p.waits.full.Add(1)
 		return nil, queueFull()
 	}
 	t := p.tickets.get()
@@ -82,6 +84,7 @@ func (p *Pool) wait(ctx context.Context, t *ticket, limit time.Duration, scale b
 				p.leave()
 				return nil, errClosed
 			}
+			p.waits.add(time.Since(start))
 			return m, nil
 		case <-ctx.Done():
 			late = ctx.Err()
@@ -98,11 +101,12 @@ func (p *Pool) wait(ctx context.Context, t *ticket, limit time.Duration, scale b
 	if p.queue.drop(t) {
 		p.left()
 		p.mu.Unlock()
-		return nil, gaveUp(late, time.Since(start))
+		return nil, p.gaveUp(late, time.Since(start))
 	}
 	p.mu.Unlock()
 	m := <-t.ready // its turn came at the same moment
 	if m != nil && late == nil {
+		p.waits.add(time.Since(start))
 		return m, nil
 	}
 	p.mu.Lock()
@@ -112,15 +116,17 @@ func (p *Pool) wait(ctx context.Context, t *ticket, limit time.Duration, scale b
 		return nil, errClosed
 	}
 	p.putBack(m)
-	return nil, gaveUp(late, time.Since(start))
+	return nil, p.gaveUp(late, time.Since(start))
 }
 
 // gaveUp is the error of a request that got no worker: its context ended, or
 // (late is nil) allocate_timeout passed.
-func gaveUp(late error, waited time.Duration) error {
+func (p *Pool) gaveUp(late error, waited time.Duration) error {
 	if errors.Is(late, context.Canceled) {
+		p.waits.gaveUp.Add(1)
 		return fmt.Errorf("static_pool_exec: %w", late)
 	}
+	p.waits.late.Add(1)
 	return noFreeWorkers(waited, late)
 }
 

@@ -1,13 +1,8 @@
 package pool
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"time"
 
-	"github.com/rr-systemd/rrd/ipc"
-	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
@@ -21,32 +16,32 @@ const (
 	WorkerFailed                       // a worker could not be started; Err is a *BootError
 	Reloaded                           // a new generation serves
 	ReloadFailed                       // it did not boot; the old one serves on
+	Grown                              // requests wait: workers are added
+	Shrunk                             // workers that the queue does not need any more end
 )
 
-func (t EventType) String() string {
-	switch t {
-	case WorkerStarted:
-		return "worker started"
-	case WorkerStopped:
-		return "worker stopped"
-	case WorkerFailed:
-		return "worker failed to start"
-	case Reloaded:
-		return "pool reloaded"
-	case ReloadFailed:
-		return "pool reload failed"
-	}
-	return "unknown"
+var eventNames = [...]string{
+	"unknown", "worker started", "worker stopped", "worker failed to start",
+	"pool reloaded", "pool reload failed", "pool grows", "pool shrinks",
 }
 
-// Event is told to Options.OnEvent, by the goroutine in which it happened and
-// without locks; the callback should be quick.
+func (t EventType) String() string {
+	if int(t) < len(eventNames) {
+		return eventNames[t]
+	}
+	return eventNames[0]
+}
+
+// Event is one thing that happened in a pool. All that tells of it is made of
+// the same value: the log record, the metrics, the health of the daemon and
+// what rrctl shows.
 type Event struct {
 	Type       EventType
 	Time       time.Time
 	Pool       string
 	Generation uint64
 
+	// Of a worker.
 	PID     int
 	Cause   worker.Cause
 	Exit    worker.Exit
@@ -56,18 +51,27 @@ type Event struct {
 	Stderr  []string       // the last lines; only if the end was not planned
 	OOM     *cgroup.OOM    // if Cause is worker.OOM
 	Usage   cgroup.Usage   // what it used in all; zero without control groups
-	Err     error
+	Retry   time.Duration  // of WorkerFailed: when the next start is tried
+
+	// Of the pool.
+	Took    time.Duration // of Reloaded and ReloadFailed
+	Workers int           // of Grown and Shrunk: workers wanted from now on
+	Waiting int           // of Grown: requests in the queue
+
+	Err error
 }
 
+// emit tells an event: to the log and to Options.OnEvent, in the goroutine in
+// which it happened, without locks.
 func (p *Pool) emit(e Event) {
+	e.Time, e.Pool = time.Now(), p.name
+	p.record(&e)
 	if p.onEvent != nil {
-		e.Time, e.Pool = time.Now(), p.name
 		p.onEvent(e)
 	}
 }
 
 func (p *Pool) started(m *member) {
-	p.log.Debug("worker started", logkey.Worker, m.w.PID(), logkey.Generation, m.gen.number)
 	p.emit(Event{Type: WorkerStarted, Generation: m.gen.number, PID: m.w.PID()})
 }
 
@@ -86,52 +90,4 @@ func (p *Pool) ended(m *member, cause worker.Cause) Event {
 	e.Err = m.failure
 	p.mu.Unlock()
 	return e
-}
-
-// tellEnd writes the one record of a worker's end.
-func (p *Pool) tellEnd(e Event) {
-	level := slog.LevelDebug
-	switch {
-	case e.Cause == worker.Memory:
-		level = slog.LevelInfo
-	case !e.Cause.Planned():
-		level = slog.LevelError
-	}
-	if p.log.Enabled(context.Background(), level) {
-		attrs := []slog.Attr{
-			slog.Int(logkey.Worker, e.PID),
-			slog.Uint64(logkey.Generation, e.Generation),
-			slog.String(logkey.Cause, e.Cause.String()),
-			slog.String("exit", e.Exit.String()),
-			slog.Uint64("execs", e.Execs),
-			slog.Int64("age", e.Age.Milliseconds()),
-			slog.Uint64("max_rss", e.Exit.MaxRSS),
-		}
-		if e.Usage.CPU > 0 {
-			attrs = append(attrs, slog.Int64("cpu", e.Usage.CPU.Milliseconds()), slog.Uint64("memory_peak", e.Usage.Peak))
-		}
-		switch o := e.OOM; {
-		case o != nil:
-			attrs = append(attrs, slog.String(logkey.Error, o.String()), slog.Uint64("oom_peak", o.Peak), slog.Uint64("oom_limit", o.Limit))
-		case e.Err != nil:
-			attrs = append(attrs, slog.String(logkey.Error, e.Err.Error()))
-			var broken *ipc.ProtocolError
-			if errors.As(e.Err, &broken) && broken.Hint() != "" {
-				attrs = append(attrs, slog.String("hint", broken.Hint()))
-			}
-		}
-		if r := e.Request; !r.Since.IsZero() || e.Cause == worker.Protocol && r.ID != "" {
-			attrs = append(attrs,
-				slog.String(logkey.RequestID, r.ID),
-				slog.String("request", r.Label+" "+r.Detail))
-			if !r.Since.IsZero() {
-				attrs = append(attrs, slog.Int64(logkey.Elapsed, time.Since(r.Since).Milliseconds()))
-			}
-		}
-		if len(e.Stderr) > 0 {
-			attrs = append(attrs, slog.Any("stderr", e.Stderr))
-		}
-		p.log.LogAttrs(context.Background(), level, "worker stopped", attrs...)
-	}
-	p.emit(e)
 }

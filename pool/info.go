@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -64,6 +65,10 @@ func (p *Pool) Workers() []WorkerInfo {
 	slices.SortFunc(list, func(a, b WorkerInfo) int { return cmp.Compare(a.PID, b.PID) })
 	return list
 }
+
+// Usage is what the kernel has counted for all workers of the pool together, the
+// ended ones included; false without control groups.
+func (p *Pool) Usage() (cgroup.Usage, bool) { return p.cgroup.Usage() }
 
 // Stats is the pool in numbers.
 type Stats struct {

@@ -26,9 +26,11 @@ type Options struct {
 	Cgroup  *cgroup.Pool    // nil: no control groups
 	// Budget is what the service may use, for num_workers: auto; nil: all
 	// processors of the machine, and no limit of memory.
-	Budget  func() cgroup.Budget
-	Log     *slog.Logger // nil: no logs
-	OnEvent func(Event)  // may be nil
+	Budget func() cgroup.Budget
+	Log    *slog.Logger // nil: no logs
+	// OnEvent is called by the goroutine in which something happened, and
+	// should be quick; nil for nobody.
+	OnEvent func(Event)
 }
 
 // Pool is a set of workers. All methods are safe for concurrent use.
@@ -54,6 +56,7 @@ type Pool struct {
 	retune  chan struct{} // tells Run that the configuration has changed
 	execs   atomic.Uint64 // payloads given to workers
 	tickets tickets
+	waits   waits
 
 	mu      sync.Mutex
 	queue   queue
@@ -199,7 +202,7 @@ func (p *Pool) watch(m *member) {
 	default:
 	}
 	p.explainEnd(e)
-	p.tellEnd(e)
+	p.emit(e)
 }
 
 // lastWords is how long the answer of a dead worker is waited for.

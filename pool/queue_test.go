@@ -180,6 +180,11 @@ func TestQueueTimes(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		equal(t, "waited", time.Since(start), 300*time.Millisecond)
+		left, leave := context.WithCancel(context.Background())
+		leave()
+		if _, err = p.acquire(left, ipc.Normal, false); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
 
 		// First come, first served.
 		order := make(chan int, 3)
@@ -199,6 +204,10 @@ func TestQueueTimes(t *testing.T) {
 			equal(t, "order", <-order, i)
 		}
 		synctest.Wait()
+		w := p.Waits()
+		equal(t, "at once", w.Counts[0], 4)
+		equal(t, "late", w.Late, 2)
+		equal(t, "gave up", w.GaveUp, 1)
 		p.mu.Lock()
 		equal(t, "active", p.active, 0)
 		p.mu.Unlock()

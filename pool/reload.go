@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -75,11 +74,10 @@ func (p *Pool) reload(number uint64, call *reloadCall) error {
 		err = p.bounded(&g.cfg, func(ctx context.Context) error { return p.exchange(ctx, g) })
 	}
 	if err != nil {
-		p.emit(Event{Type: ReloadFailed, Generation: number, Err: err})
+		p.emit(Event{Type: ReloadFailed, Generation: number, Took: time.Since(begin), Err: err})
 		return err
 	}
-	p.log.Debug("reloaded", logkey.Generation, number, logkey.Elapsed, time.Since(begin).Milliseconds())
-	p.emit(Event{Type: Reloaded, Generation: number})
+	p.emit(Event{Type: Reloaded, Generation: number, Took: time.Since(begin)})
 	return nil
 }
 

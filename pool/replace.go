@@ -1,11 +1,9 @@
 package pool
 
 import (
-	"errors"
 	"strings"
 	"time"
 
-	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -77,7 +75,7 @@ func (p *Pool) replace(g *generation) {
 		p.reconcile()
 		p.mu.Unlock()
 		if !quiet {
-			p.bootFailed(g, err, pause)
+			p.emit(Event{Type: WorkerFailed, Generation: g.number, Cause: worker.BootFailed, Err: err, Retry: pause})
 		}
 		return
 	}
@@ -105,16 +103,6 @@ func (p *Pool) slowDown() {
 	}
 	p.backoff = min(max(2*p.backoff, minBackoff), maxBackoff)
 	p.retryAt = now.Add(p.backoff)
-}
-
-func (p *Pool) bootFailed(g *generation, err error, pause time.Duration) {
-	args := []any{logkey.Generation, g.number, logkey.Error, err, "retry_in", pause.Milliseconds()}
-	var boot *BootError
-	if errors.As(err, &boot) {
-		args = append(args, "exit", boot.Exit.String(), "hint", boot.Hint, "stderr", boot.Stderr)
-	}
-	p.log.Error("cannot start a worker", args...)
-	p.emit(Event{Type: WorkerFailed, Generation: g.number, Cause: worker.BootFailed, Err: err})
 }
 
 func firstLine(s string) string {

@@ -14,20 +14,23 @@ import (
 // added in batches, the next one when the last is ready.
 func (p *Pool) scaleUp() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	g := p.gen
 	d := g.cfg.DynamicAllocator
 	if p.halted || d == nil || g.booting > 0 || time.Now().Before(p.retryAt) {
+		p.mu.Unlock()
 		return
 	}
 	n := min(d.SpawnRate, d.MaxWorkers-g.extra, p.queue.waiting, maxWorkers-g.target)
 	if n <= 0 {
+		p.mu.Unlock()
 		return
 	}
 	g.target += n
 	g.extra += n
-	p.log.Debug("pool grows", "workers", n, "waiting", p.queue.waiting)
+	e := Event{Type: Grown, Generation: g.number, Workers: g.target, Waiting: p.queue.waiting}
 	p.reconcile()
+	p.mu.Unlock()
+	p.emit(e)
 }
 
 // scaleDown lets additional workers go that were idle for idle_timeout. Which
@@ -35,21 +38,31 @@ func (p *Pool) scaleUp() {
 // stack is what was not needed for longest.
 func (p *Pool) scaleDown(now time.Time) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	g := p.gen
+	n := p.spare(g, now)
+	e := Event{Type: Shrunk, Generation: g.number, Workers: g.target}
+	p.mu.Unlock()
+	if n > 0 {
+		p.emit(e)
+	}
+}
+
+// spare does it, and returns how many there were. The lock is held.
+func (p *Pool) spare(g *generation, now time.Time) (n int) {
 	d := g.cfg.DynamicAllocator
 	if d == nil {
-		return
+		return 0
 	}
-	for n := min(d.SpawnRate, g.extra); n > 0 && len(p.queue.idle) > 0; n-- {
+	for most := min(d.SpawnRate, g.extra); n < most && len(p.queue.idle) > 0; n++ {
 		m := p.queue.idle[0]
 		if now.Sub(m.w.IdleSince()) < d.IdleTimeout {
-			return
+			break
 		}
 		g.target--
 		g.extra--
 		p.retire(m, worker.ScaleDown, m.w.Stop)
 	}
+	return n
 }
 
 // Add starts one more worker. Errors: ErrWorkersFull, or one that wraps a

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +21,7 @@ const removeTimeout = 2 * time.Second
 type Pool struct {
 	tree *Tree
 	dir  string // "" if degraded
+	peak peak
 }
 
 // Pool makes the group for a pool, or finds it.
@@ -112,7 +112,7 @@ type Leaf struct {
 	tree  *Tree
 	dir   string // "" if degraded
 	group bool   // memory.oom.group is set
-	peak  atomic.Uint64
+	peak  peak
 
 	mu      sync.Mutex
 	fd      int

@@ -87,7 +87,7 @@ func TestApply(t *testing.T) {
 	if err := s.apply(dir); err != nil {
 		t.Fatal(err)
 	}
-	if v, ok := (&Leaf{dir: dir}).value(bfq); !ok || v != 1000 {
+	if v, ok := value(dir, bfq); !ok || v != 1000 {
 		t.Error(v, ok)
 	}
 	for n, want := range map[int]int{1: 1, 100: 100, 10000: 1000} {

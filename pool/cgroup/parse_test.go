@@ -106,6 +106,9 @@ func TestUsageOfFiles(t *testing.T) {
 		u.Throttled != 5*time.Millisecond || u.Processes != 3 || u.CPUPressure != nil || u.MemoryPressure == nil {
 		t.Errorf("%+v, %v", u, ok)
 	}
+	if sum, ok := (&Pool{dir: dir}).Usage(); !ok || sum.Memory != u.Memory || sum.Peak != u.Peak || sum.CPU != u.CPU {
+		t.Errorf("of the pool: %+v, %v", sum, ok)
+	}
 	o, ok := l.OOM()
 	if !ok || o != (OOM{Incidents: 1, OwnLimit: false, Peak: 4000, Limit: 5000}) {
 		t.Errorf("%+v, %v", o, ok)

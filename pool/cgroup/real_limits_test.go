@@ -29,6 +29,22 @@ func testUsage(t *testing.T) {
 	if exists(filepath.Join(leaf.dir, "cpu.pressure")) && (u.CPUPressure == nil || u.MemoryPressure == nil || u.IOPressure == nil) {
 		t.Error("no pressure")
 	}
+
+	var before Usage
+	pool, err := tree.Pool("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "CPU time of the pool", func() bool { before, _ = pool.Usage(); return before.CPU >= u.CPU })
+	if before.Processes != u.Processes {
+		t.Errorf("the pool: %+v, its leaf: %+v", before, u)
+	}
+	if err := leaf.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after, ok := pool.Usage(); !ok || after.CPU < before.CPU {
+		t.Errorf("of the pool without workers: %+v, %v", after, ok)
+	}
 }
 
 func testRlimits(t *testing.T) {

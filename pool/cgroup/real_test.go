@@ -286,6 +286,11 @@ func usedDegraded(t *testing.T, tree *Tree) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, p := range []*Pool{pool, nil} {
+		if _, ok := p.Usage(); ok {
+			t.Error("usage of a pool")
+		}
+	}
 	for _, l := range []*Leaf{leaf, nil} {
 		if l.FD() != 0 || l.Real() || l.Dir() != "" {
 			t.Error("a leaf")

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,22 @@ func (l *Leaf) Usage() (Usage, bool) {
 	if !l.Real() {
 		return Usage{}, false
 	}
-	cpu, err := l.read("cpu.stat")
+	return readUsage(l.dir, l.peak.seen)
+}
+
+// Usage is that of all workers of the pool together: those of now in Memory,
+// Peak the highest sum that there was, CPU with that of all that have ended.
+func (p *Pool) Usage() (Usage, bool) {
+	if p == nil || p.dir == "" {
+		return Usage{}, false
+	}
+	return readUsage(p.dir, p.peak.seen)
+}
+
+// readUsage reads the counters of a group. seen keeps the highest memory.current
+// for kernels without memory.peak.
+func readUsage(dir string, seen func(uint64) uint64) (Usage, bool) {
+	cpu, err := os.ReadFile(filepath.Join(dir, "cpu.stat"))
 	if err != nil {
 		return Usage{}, false
 	}
@@ -35,18 +51,18 @@ func (l *Leaf) Usage() (Usage, bool) {
 	u.CPU = time.Duration(us) * time.Microsecond
 	us, _ = lookup(cpu, "throttled_usec")
 	u.Throttled = time.Duration(us) * time.Microsecond
-	u.Processes, _ = l.value("pids.current")
-	if m, ok := l.value("memory.current"); ok {
+	u.Processes, _ = value(dir, "pids.current")
+	if m, ok := value(dir, "memory.current"); ok {
 		u.Memory = m
-		u.Working = m - min(m, l.inactive())
-		u.Peak = l.seen(m)
-		if p, ok := l.value("memory.peak"); ok {
+		u.Working = m - min(m, inactive(dir))
+		u.Peak = seen(m)
+		if p, ok := value(dir, "memory.peak"); ok {
 			u.Peak = max(p, u.Peak)
 		}
 	}
-	u.CPUPressure = l.pressure("cpu.pressure")
-	u.MemoryPressure = l.pressure("memory.pressure")
-	u.IOPressure = l.pressure("io.pressure")
+	u.CPUPressure = pressure(dir, "cpu.pressure")
+	u.MemoryPressure = pressure(dir, "memory.pressure")
+	u.IOPressure = pressure(dir, "io.pressure")
 	return u, true
 }
 
@@ -64,28 +80,31 @@ func (l *Leaf) Over(bytes uint64) (over, ok bool) {
 	if !ok {
 		return false, false
 	}
-	l.seen(m)
+	l.peak.seen(m)
 	if m < bytes {
 		return false, true
 	}
-	return m-min(m, l.inactive()) >= bytes, true
+	return m-min(m, inactive(l.dir)) >= bytes, true
 }
 
-// seen keeps the highest value, and returns it.
-func (l *Leaf) seen(m uint64) uint64 {
+// peak is the highest value that was seen.
+type peak struct{ atomic.Uint64 }
+
+// seen keeps m if it is the highest value, and returns the highest.
+func (p *peak) seen(m uint64) uint64 {
 	for {
-		old := l.peak.Load()
+		old := p.Load()
 		if m <= old {
 			return old
 		}
-		if l.peak.CompareAndSwap(old, m) {
+		if p.CompareAndSwap(old, m) {
 			return m
 		}
 	}
 }
 
-func (l *Leaf) inactive() uint64 {
-	b, _ := l.read("memory.stat")
+func inactive(dir string) uint64 {
+	b, _ := os.ReadFile(filepath.Join(dir, "memory.stat"))
 	v, _ := lookup(b, "inactive_file")
 	return v
 }
@@ -94,16 +113,16 @@ func (l *Leaf) read(file string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(l.dir, file))
 }
 
-func (l *Leaf) value(file string) (uint64, bool) {
-	b, err := l.read(file)
+func value(dir, file string) (uint64, bool) {
+	b, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
 		return 0, false
 	}
 	return limit(b)
 }
 
-func (l *Leaf) pressure(file string) *Pressure {
-	b, err := l.read(file)
+func pressure(dir, file string) *Pressure {
+	b, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil { // also EOPNOTSUPP: PSI is built in but off (psi=0)
 		return nil
 	}
@@ -156,9 +175,9 @@ func (l *Leaf) OOM() (OOM, bool) {
 	if o.Incidents == 0 {
 		return o, true
 	}
-	o.Limit, _ = l.value("memory.max")
+	o.Limit, _ = value(l.dir, "memory.max")
 	o.Peak = l.peak.Load()
-	if p, ok := l.value("memory.peak"); ok {
+	if p, ok := value(l.dir, "memory.peak"); ok {
 		o.Peak = max(p, o.Peak)
 	}
 	return o, true
