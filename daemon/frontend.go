@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
 
+	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/listeners/http"
@@ -21,6 +23,10 @@ type frontend struct {
 	name     string
 	server   server
 	requests func() uint64
+	// check and apply are the two steps of a reload that concern the frontend
+	// itself: what check finds keeps everything as it is.
+	check func(*settings) error
+	apply func(*settings)
 }
 
 // server is the part of a frontend that the daemon drives.
@@ -66,7 +72,11 @@ func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
 		return s.tree.At("http", err)
 	}
 	main.requests = func() uint64 { return srv.Stats().Requests }
-	d.addFrontend(&frontend{name: "http", server: srv, requests: main.requests})
+	d.addFrontend(&frontend{
+		name: "http", server: srv, requests: main.requests,
+		check: func(s *settings) error { return checkRoutes(s, pools) },
+		apply: func(s *settings) { srv.SetRoutes(&s.http.Config) },
+	})
 	byName := func(a, b *workers) int { return cmp.Compare(a.name, b.name) }
 	all := append([]*workers{main}, slices.SortedFunc(maps.Values(others), byName)...)
 	if err := d.bootWorkers(serving, s, all...); err != nil {
@@ -106,12 +116,28 @@ func (d *Daemon) httpWorkers(s *settings) (main *workers, others map[string]*wor
 func (d *Daemon) planHTTP(s *settings, name, key string, cfg pool.Config) (pool.Config, worker.Spec, error) {
 	cfg.Debug = d.boot.http.Pool.Debug
 	spec, err := s.spec("http", key, cfg.Command, d.wiring())
+	if name != "http" {
+		spec.Env = append(spec.Env, "RR_POOL="+name)
+	}
 	spec.Stderr = d.stderr(name)
 	return cfg, spec, err
 }
 
 func (d *Daemon) goneHTTP(s *settings, key string) (pool.Config, worker.Spec, error) {
 	return pool.Config{}, worker.Spec{}, s.tree.At(key, errors.New("the section is gone from the configuration; put it back, or restart the instance to serve without it"))
+}
+
+// checkRoutes finds a route to a pool that was not there at the start: the
+// workers of a reload take the place of old ones.
+func checkRoutes(s *settings, pools map[string]ipc.Executor) error {
+	for i, r := range s.http.Routes {
+		if r.Pool != "" && pools[r.Pool] == nil {
+			key := fmt.Sprintf("http.routes[%d].pool", i)
+			return &config.Error{Position: s.tree.Position(key), Key: key, Value: r.Pool,
+				Problem: fmt.Sprintf("the pool %q is new", r.Pool), Fix: "restart the instance: a reload adds no pools"}
+		}
+	}
+	return nil
 }
 
 // addFrontend makes a complete frontend known.

@@ -15,7 +15,7 @@ import (
 // live are the keys (with everything below them) whose changes a reload
 // applies. What else differs from the configuration at the start is reported as
 // needing a restart.
-var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "http.pool", "http.pools", "endure.grace_period", "logs"}
+var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "http.pool", "http.pools", "http.routes", "http.max_request_size", "endure.grace_period", "logs"}
 
 // fixed are exceptions below the live keys.
 var fixed = []string{"http.pool.debug"}
@@ -68,6 +68,15 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	frontends := d.parts()
+	for _, f := range frontends {
+		if f.check == nil {
+			continue
+		}
+		if err := f.check(next); err != nil {
+			return nil, err
+		}
+	}
 	before := d.current()
 	if err := d.logs.Reload(next.logs); err != nil {
 		return nil, err
@@ -94,6 +103,11 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	d.mu.Lock()
 	d.settings = next
 	d.mu.Unlock()
+	for _, f := range frontends {
+		if f.apply != nil {
+			f.apply(next)
+		}
+	}
 	return result, nil
 }
 
@@ -129,6 +143,12 @@ func needRestart(boot, next *settings) []string {
 		return slices.ContainsFunc(list, func(l string) bool { return key == l || strings.HasPrefix(key, l+".") })
 	}
 	return slices.DeleteFunc(config.Diff(boot.tree, next.tree), func(key string) bool {
+		if name, ok := strings.CutPrefix(key, "http.pools."); ok && boot.http != nil {
+			name, _, _ = strings.Cut(name, ".")
+			if boot.http.Pools[name] == nil {
+				return false // a pool that is not there
+			}
+		}
 		return !below(restartable(), key) || below(live, key) && !below(fixed, key)
 	})
 }

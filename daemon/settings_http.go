@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/rr-systemd/rrd/daemon/config"
@@ -44,6 +45,7 @@ func (h *httpSettings) Validate() error {
 	errs := []error{
 		located(h.tree, "http", h.Config.Validate()),
 		located(h.tree, "http.pool", h.Pool.Validate()),
+		located(h.tree, "http", h.Config.CheckPools(slices.Sorted(maps.Keys(h.Pools)))),
 	}
 	for name, p := range h.Pools {
 		errs = append(errs, located(h.tree, "http.pools."+name, p.Validate()))

@@ -6,6 +6,7 @@ package ipc
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Payload is one unit of work for a worker. The channel only reads it; the
@@ -19,6 +20,13 @@ type Payload struct {
 
 	// Priority orders payloads that wait for a worker.
 	Priority Priority
+	// Line is that of the payload's kind; nil: only the pool limits how many
+	// wait.
+	Line *Line
+	// Wait bounds the wait for a worker beside the pool's allocate_timeout, TTL
+	// the work beside its exec_ttl; 0 means that only the pool does. The shorter
+	// one counts.
+	Wait, TTL time.Duration
 
 	// ID is the request's id, for logs. Label and Detail say what runs in
 	// words ("GET", "/users"), for `rrctl workers` and the log record of a

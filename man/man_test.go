@@ -47,7 +47,7 @@ var (
 	helpFlag    = regexp.MustCompile(`(?m)^ +(?:-(\w), +)?--([\w-]+)`)
 	helpCommand = regexp.MustCompile(`(?m)^  (\w+) +\S`)
 	pageFlag    = regexp.MustCompile(`\bFl (-?[\w-]+)`)
-	pageKey     = regexp.MustCompile(`(?m)^\.It Va ([\w.]+) `)
+	pageKey     = regexp.MustCompile(`(?m)^\.It Va ([\w.\[\]]+) `)
 )
 
 // flags of a help text, as a page writes them: "c", "-config".
@@ -174,6 +174,8 @@ func keys(prefix string, typ reflect.Type) []string {
 			list = append(list, keys(prefix, inner)...)
 		case inner.Kind() == reflect.Struct:
 			list = append(list, keys(prefix+"."+name, inner)...)
+		case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct:
+			list = append(list, keys(prefix+"."+name+"[]", inner.Elem())...)
 		default:
 			list = append(list, prefix+"."+name)
 		}

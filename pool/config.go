@@ -219,3 +219,19 @@ func (c *Config) reloadTimeout() time.Duration {
 	}
 	return c.Reload.Timeout
 }
+
+// shorter is the shorter of two limits, of which 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// after is the time when a limit that begins now is over; zero means never.
+func after(limit time.Duration) time.Time {
+	if limit == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(limit)
+}

@@ -15,7 +15,7 @@ const scaleAfter = 50 * time.Millisecond
 
 // acquire gets a worker for a request. The request then counts as active, until
 // leave; again says that it already does. On error it is not active any more.
-func (p *Pool) acquire(ctx context.Context, priority ipc.Priority, again bool) (*member, error) {
+func (p *Pool) acquire(ctx context.Context, payload *ipc.Payload, again bool) (*member, error) {
 	if err := ctx.Err(); err != nil {
 		if again {
 			p.leave()
@@ -50,21 +50,23 @@ func (p *Pool) acquire(ctx context.Context, priority ipc.Priority, again bool) (
 		p.waits.none()
 		return m, nil
 	}
-	if most := g.cfg.MaxQueueSize; most > 0 && p.queue.waiting >= most && !again {
+	limit := shorter(g.cfg.AllocateTimeout, payload.Wait)
+	if most := g.cfg.MaxQueueSize; !again && (most > 0 && p.queue.waiting >= most || !payload.Line.Enter()) {
 		p.left()
 		p.mu.Unlock()
 		p.waits.full.Add(1)
 		return nil, queueFull()
 	}
 	t := p.tickets.get()
-	t.line = lineOf(priority)
+	t.line = lineOf(payload.Priority)
 	if again {
 		p.queue.pushFront(t)
 	} else {
 		p.queue.push(t)
+		defer payload.Line.Leave()
 	}
 	p.mu.Unlock()
-	return p.wait(ctx, t, g.cfg.AllocateTimeout, g.cfg.DynamicAllocator != nil)
+	return p.wait(ctx, t, limit, g.cfg.DynamicAllocator != nil)
 }
 
 // wait waits for t's turn, at most limit.

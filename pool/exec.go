@@ -38,7 +38,7 @@ func (p *Pool) Exec(ctx context.Context, payload *ipc.Payload) (ipc.Stream, erro
 	}
 	s := &stream{pool: p}
 	for try := 1; ; try++ {
-		m, err := p.acquire(ctx, payload.Priority, try > 1)
+		m, err := p.acquire(ctx, payload, try > 1)
 		if err != nil {
 			return nil, err
 		}
@@ -87,9 +87,8 @@ func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err 
 	if !small && !w.Alive() {
 		return true, p.lose(m, io.EOF)
 	}
-	if ttl := m.gen.cfg.execTTL(); ttl > 0 {
-		_ = ch.SetDeadline(time.Now().Add(ttl))
-	}
+	s.ttl = shorter(m.gen.cfg.execTTL(), payload.TTL)
+	_ = ch.SetDeadline(after(s.ttl))
 	if err := ch.Send(payload); err != nil {
 		switch {
 		case errors.Is(err, ipc.ErrTooLarge):

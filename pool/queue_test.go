@@ -162,12 +162,12 @@ func (p *Pool) back(m *member) {
 func TestQueueTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := bare(Config{AllocateTimeout: time.Second}, 1)
-		m, err := p.acquire(context.Background(), ipc.Normal, false)
+		m, err := p.acquire(context.Background(), &ipc.Payload{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		_, err = p.acquire(context.Background(), ipc.Normal, false)
+		_, err = p.acquire(context.Background(), &ipc.Payload{}, false)
 		if !errors.Is(err, ipc.ErrNoFreeWorkers) {
 			t.Errorf("got %v", err)
 		}
@@ -176,13 +176,13 @@ func TestQueueTimes(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
 		start = time.Now()
-		if _, err = p.acquire(ctx, ipc.Normal, false); !errors.Is(err, ipc.ErrNoFreeWorkers) {
+		if _, err = p.acquire(ctx, &ipc.Payload{}, false); !errors.Is(err, ipc.ErrNoFreeWorkers) {
 			t.Errorf("got %v", err)
 		}
 		equal(t, "waited", time.Since(start), 300*time.Millisecond)
 		left, leave := context.WithCancel(context.Background())
 		leave()
-		if _, err = p.acquire(left, ipc.Normal, false); !errors.Is(err, context.Canceled) {
+		if _, err = p.acquire(left, &ipc.Payload{}, false); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 
@@ -190,7 +190,7 @@ func TestQueueTimes(t *testing.T) {
 		order := make(chan int, 3)
 		for i := range 3 {
 			go func() {
-				m, err := p.acquire(context.Background(), ipc.Normal, false)
+				m, err := p.acquire(context.Background(), &ipc.Payload{}, false)
 				if err != nil {
 					t.Error(err)
 				}
@@ -219,7 +219,7 @@ func TestQueueTimes(t *testing.T) {
 func TestRefusedAtOnce(t *testing.T) {
 	const most = 10 * time.Millisecond
 	p := bare(Config{MaxQueueSize: 1000, AllocateTimeout: time.Minute}, 1)
-	m, err := p.acquire(context.Background(), ipc.Normal, false)
+	m, err := p.acquire(context.Background(), &ipc.Payload{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 999 {
 		wg.Go(func() {
-			if _, err := p.acquire(all, ipc.Normal, false); !errors.Is(err, context.Canceled) {
+			if _, err := p.acquire(all, &ipc.Payload{}, false); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -256,18 +256,18 @@ func TestRefusedAtOnce(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), -1)
 		defer cancel()
 		start := time.Now()
-		_, err := p.acquire(ctx, ipc.Normal, false)
+		_, err := p.acquire(ctx, &ipc.Payload{}, false)
 		return time.Since(start), err
 	})
 	best("a deadline that passes", ipc.ErrNoFreeWorkers, func() (time.Duration, error) {
 		deadline := time.Now().Add(5 * time.Millisecond)
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		defer cancel()
-		_, err := p.acquire(ctx, ipc.Normal, false)
+		_, err := p.acquire(ctx, &ipc.Payload{}, false)
 		return time.Since(deadline), err
 	})
 	wg.Go(func() {
-		if _, err := p.acquire(all, ipc.Low, false); !errors.Is(err, context.Canceled) {
+		if _, err := p.acquire(all, &ipc.Payload{Priority: ipc.Low}, false); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -278,7 +278,7 @@ func TestRefusedAtOnce(t *testing.T) {
 	})
 	best("a full queue", ipc.ErrQueueFull, func() (time.Duration, error) {
 		start := time.Now()
-		_, err := p.acquire(context.Background(), ipc.Normal, false)
+		_, err := p.acquire(context.Background(), &ipc.Payload{}, false)
 		return time.Since(start), err
 	})
 	cancel()
@@ -289,14 +289,14 @@ func TestRefusedAtOnce(t *testing.T) {
 func TestPriority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := bare(Config{}, 1)
-		m, err := p.acquire(context.Background(), ipc.Normal, false)
+		m, err := p.acquire(context.Background(), &ipc.Payload{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for i, class := range []ipc.Priority{ipc.Low, ipc.Normal, ipc.High, ipc.Low, ipc.Normal, ipc.High} {
 			go func() {
-				m, err := p.acquire(context.Background(), class, false)
+				m, err := p.acquire(context.Background(), &ipc.Payload{Priority: class}, false)
 				if err != nil {
 					t.Error(err)
 				}
@@ -320,7 +320,7 @@ func BenchmarkDispatch(b *testing.B) {
 			ctx := context.Background()
 			b.ReportAllocs()
 			for b.Loop() {
-				m, err := p.acquire(ctx, ipc.Normal, false)
+				m, err := p.acquire(ctx, &ipc.Payload{}, false)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -334,7 +334,7 @@ func BenchmarkDispatch(b *testing.B) {
 			b.SetParallelism(64)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					m, err := p.acquire(ctx, ipc.Normal, false)
+					m, err := p.acquire(ctx, &ipc.Payload{}, false)
 					if err != nil {
 						b.Error(err)
 						return

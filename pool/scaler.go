@@ -125,7 +125,7 @@ func (p *Pool) Remove(ctx context.Context) error {
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.DestroyTimeout)
 	defer cancel()
-	m, err := p.acquire(ctx, ipc.Normal, false)
+	m, err := p.acquire(ctx, &ipc.Payload{}, false)
 	if err != nil {
 		if errors.Is(err, ipc.ErrNoFreeWorkers) {
 			return fmt.Errorf("cannot remove a worker, all are busy: %w", err)

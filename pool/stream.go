@@ -16,7 +16,8 @@ type stream struct {
 	pool  *Pool
 	m     *member
 	msg   ipc.Message
-	began bool // the first message was handed out
+	ttl   time.Duration // for each message, 0: no limit
+	began bool          // the first message was handed out
 	err   error
 }
 
@@ -34,9 +35,7 @@ func (s *stream) Next() (*ipc.Message, error) {
 	if m == nil {
 		return nil, io.EOF
 	}
-	if ttl := m.gen.cfg.execTTL(); ttl > 0 {
-		_ = m.w.Channel.SetDeadline(time.Now().Add(ttl))
-	}
+	_ = m.w.Channel.SetDeadline(after(s.ttl))
 	err := m.w.Channel.RecvInto(&s.msg)
 	if err == nil {
 		if !s.msg.Stream {

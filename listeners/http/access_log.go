@@ -30,12 +30,13 @@ var oneLine = strings.NewReplacer("\r", "", "\n", "")
 // logRequest writes the line of a request; access_logs chooses the longer form.
 // Names and messages are RoadRunner's.
 func (h *handler) logRequest(e *exchange, r *http.Request) {
-	if !h.log.Enabled(r.Context(), levelInfo) {
+	log := e.route.log
+	if !log.Enabled(r.Context(), levelInfo) {
 		return
 	}
 	elapsed := time.Since(e.start)
 	if !h.cfg.AccessLogs {
-		h.log.LogAttrs(r.Context(), levelInfo, "http log",
+		log.LogAttrs(r.Context(), levelInfo, "http log",
 			slog.Int("status", e.status),
 			slog.String("method", r.Method),
 			slog.String("URI", r.RequestURI),
@@ -48,7 +49,7 @@ func (h *handler) logRequest(e *exchange, r *http.Request) {
 			requestID(e))
 		return
 	}
-	h.log.LogAttrs(r.Context(), levelInfo, "http access log",
+	log.LogAttrs(r.Context(), levelInfo, "http access log",
 		slog.Int64("read_bytes", e.reader.read),
 		slog.Int64("write_bytes", e.written),
 		slog.Int("status", e.status),

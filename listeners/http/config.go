@@ -47,6 +47,8 @@ type Config struct {
 	// are accepted in either.
 	Codec    string   `cfg:"codec"`
 	Timeouts Timeouts `cfg:"timeouts"`
+	// Routes give requests to pools, in this order.
+	Routes []Route `cfg:"routes"`
 }
 
 // Uploads says where uploaded files are put for PHP, and which are refused.
@@ -140,7 +142,7 @@ func (c *Config) Validate() error {
 	if c.Codec != "" && c.Codec != CodecJSON && c.Codec != CodecProto {
 		return fmt.Errorf("http.codec: unknown codec %q: use %s or %s", c.Codec, CodecJSON, CodecProto)
 	}
-	return nil
+	return c.validateRoutes()
 }
 
 // internalErrorCode answers a failure of a worker.

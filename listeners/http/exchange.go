@@ -11,6 +11,7 @@ import (
 type exchange struct {
 	start time.Time
 	id    string
+	route *route
 
 	// Request.
 	remoteIP   string

@@ -13,7 +13,7 @@ import (
 
 // refuse answers a request that does not reach a worker.
 func (h *handler) refuse(e *exchange, w http.ResponseWriter, r *http.Request, err error) {
-	h.log.LogAttrs(r.Context(), levelWarn, "request forming error", requestID(e), attrError(err))
+	e.route.log.LogAttrs(r.Context(), levelWarn, "request forming error", requestID(e), attrError(err))
 	status, text := http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)
 	var refusal *refusal
 	if errors.As(err, &refusal) {

@@ -27,7 +27,7 @@ func (h *handler) logFailure(e *exchange, r *http.Request, err error) {
 		}
 	}
 	attrs := append([]slog.Attr{attrStart(e.start), attrElapsed(time.Since(e.start)), attrError(err), requestID(e)}, more...)
-	h.log.LogAttrs(r.Context(), level, "execute", attrs...)
+	e.route.log.LogAttrs(r.Context(), level, "execute", attrs...)
 }
 
 // recordsPerSecond of requests that are refused under overload.

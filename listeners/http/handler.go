@@ -6,19 +6,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/rr-systemd/rrd/ipc"
 )
 
 // handler is the innermost handler: it gives every request to a worker and
 // writes the worker's answer.
 type handler struct {
 	cfg      Config
-	exec     ipc.Executor
+	router   atomic.Pointer[router]
 	log      *slog.Logger
 	debug    bool
 	proto    bool // codec of the request context
-	maxBody  int64
 	uploads  uploadRules
 	ids      *requestIDs
 	pool     sync.Pool // *exchange
@@ -28,13 +25,13 @@ type handler struct {
 
 func newHandler(o *Options, draining *atomic.Bool) *handler {
 	h := &handler{
-		cfg: o.Config, exec: o.Pool, log: o.Log, debug: o.Debug,
+		cfg: o.Config, log: o.Log, debug: o.Debug,
 		proto:    o.Config.Codec == CodecProto,
-		maxBody:  int64(o.Config.MaxRequestSize) << 20,
 		uploads:  newUploadRules(o.Config.Uploads),
 		ids:      newRequestIDs(),
 		draining: draining,
 	}
+	h.router.Store(newRouter(&o.Config, o.Pool, o.Pools, o.Log))
 	h.pool.New = func() any { return new(exchange) }
 	return h
 }
@@ -43,13 +40,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := h.pool.Get().(*exchange)
 	e.start = time.Now()
 	e.id = h.ids.of(r)
+	e.route = h.router.Load().of(r)
 	defer h.end(e, r) // also when the answer is aborted by a panic
 
 	if err := h.build(e, w, r); err != nil {
 		h.refuse(e, w, r, err)
 		return
 	}
-	stream, err := h.exec.Exec(r.Context(), &e.payload)
+	stream, err := e.route.exec.Exec(r.Context(), &e.payload)
 	e.dropRequest()
 	if err != nil {
 		h.fail(e, w, r, err)

@@ -22,7 +22,7 @@ func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) err
 	e.remoteIP = ip
 	e.attributes = attributes(r)
 
-	e.reader = bodyReader{body: r.Body, left: h.maxBody, rw: w, pause: h.cfg.Timeouts.Read}
+	e.reader = bodyReader{body: r.Body, left: e.route.maxBody, rw: w, pause: h.cfg.Timeouts.Read}
 	var body []byte
 	switch {
 	case r.Method != http.MethodHead && r.Method != http.MethodOptions:
@@ -49,6 +49,7 @@ func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) err
 	}
 	p.Context, p.Body = e.context, body
 	p.ID, p.Label, p.Detail = e.id, r.Method, r.URL.Path
+	p.Priority, p.Line, p.Wait, p.TTL = e.route.priority, e.route.line, e.route.wait, e.route.ttl
 	return nil
 }
 
@@ -68,7 +69,7 @@ func (h *handler) readBody(e *exchange, r *http.Request) ([]byte, error) {
 			return nil, badForm(err)
 		}
 	}
-	if r.ContentLength > h.maxBody {
+	if r.ContentLength > e.route.maxBody {
 		return nil, badBody(errTooLarge, kind)
 	}
 

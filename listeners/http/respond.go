@@ -136,7 +136,7 @@ func (h *handler) measure(e *exchange, w http.ResponseWriter, r *http.Request, b
 		if err != nil || n < 0 || n >= int64(len(body)) {
 			return
 		}
-		h.log.LogAttrs(r.Context(), levelWarn, "the worker's Content-Length is too short, corrected",
+		e.route.log.LogAttrs(r.Context(), levelWarn, "the worker's Content-Length is too short, corrected",
 			requestID(e), attrInt("content_length", n), attrInt("length", int64(len(body))))
 		header["Content-Length"] = []string{strconv.Itoa(len(body))}
 		return
@@ -216,7 +216,7 @@ func (h *handler) writeFailed(e *exchange, r *http.Request, err error) {
 	if errors.Is(err, http.ErrContentLength) {
 		level = levelError
 	}
-	h.log.LogAttrs(r.Context(), level, "write response (chunk) error", requestID(e), attrError(err))
+	e.route.log.LogAttrs(r.Context(), level, "write response (chunk) error", requestID(e), attrError(err))
 	if errors.Is(err, http.ErrContentLength) {
 		panic(http.ErrAbortHandler)
 	}

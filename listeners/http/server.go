@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -45,6 +47,9 @@ type Stats struct {
 //	  └──────────────┴────────── Close ───────┴───────────┘
 type Server struct {
 	http      http.Server
+	handler   *handler
+	pool      ipc.Executor
+	pools     map[string]ipc.Executor
 	listeners []*listener
 	log       *slog.Logger
 
@@ -77,9 +82,13 @@ func New(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{log: o.Log, stopped: make(chan struct{})}
+	if err := o.Config.CheckPools(slices.Collect(maps.Keys(o.Pools))); err != nil {
+		return nil, err
+	}
+	s := &Server{log: o.Log, stopped: make(chan struct{}), pool: o.Pool, pools: o.Pools}
 
-	var h http.Handler = newHandler(&o, &s.draining)
+	s.handler = newHandler(&o, &s.draining)
+	var h http.Handler = s.handler
 	for _, m := range o.Middleware {
 		h = m(h)
 	}
@@ -100,6 +109,11 @@ func New(o Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// SetRoutes replaces the routes by those of c, which is valid and names no pools
+// but those of New. Requests that have begun keep theirs. Of c only the routes
+// and max_request_size are taken.
+func (s *Server) SetRoutes(c *Config) { s.handler.router.Store(newRouter(c, s.pool, s.pools, s.log)) }
 
 // count is the outermost handler.
 func (s *Server) count(h http.Handler) http.Handler {
