@@ -66,7 +66,7 @@ func (d *Daemon) startRPC(addresses []string) error {
 			r.address = "unix://" + a.String()
 		}
 	}
-	r.server = rpc.New(rpc.Options{Listeners: listeners, Log: d.root.With(logkey.Logger, "rpc")})
+	r.server = rpc.New(rpc.Options{Listeners: listeners, Log: d.root.With(logkey.Logger, "rpc"), Authority: d.authority()})
 	rpc.RegisterSelf(r.server, RoadRunnerVersion, func() ([]byte, error) { return d.current().tree.JSON() })
 	informer.Register(r.server, roadRunnerView{d}, roadRunnerView{d})
 	resetter.Register(r.server, roadRunnerView{d})

@@ -76,7 +76,7 @@ func decode(tree *config.Tree) (*settings, error) {
 			s.modules[m.name] = into
 		}
 	}
-	for _, text := range s.logs.Warnings() {
+	for _, text := range slices.Concat(s.logs.Warnings(), s.rpc.Warnings()) {
 		key, problem, _ := strings.Cut(text, ": ")
 		tree.Warn(key, problem, "")
 	}

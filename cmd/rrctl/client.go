@@ -39,7 +39,7 @@ func dial(ctx context.Context, dsn string) (*rpc.Client, error) {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		err = fmt.Errorf("no daemon at %s: nobody listens; is the instance started?", dsn)
 	case errors.Is(err, fs.ErrPermission):
-		err = fmt.Errorf("cannot connect to %s: permission denied; be root or a member of the socket's group (rr)", dsn)
+		return nil, fmt.Errorf("cannot connect to %s: %w; be root or a member of the socket's group (rr)", dsn, fs.ErrPermission)
 	default:
 		err = fmt.Errorf("cannot connect to %s: %w", dsn, err)
 	}

@@ -3,18 +3,21 @@
 // RoadRunner's commands.
 //
 // Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon
-// reachable. As rr: 0 or 1.
+// reachable, 4 not allowed. As rr: 0 or 1.
 package main
 
 import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/rr-systemd/rrd/services/rpc"
 )
 
 const (
@@ -22,6 +25,7 @@ const (
 	exitFailed
 	exitUsage
 	exitNoDaemon
+	exitRefused
 )
 
 // cli is what every command needs of the outside.
@@ -72,6 +76,8 @@ func (c *cli) run(ctx context.Context, name string, args []string) int {
 		return exitUsage
 	case errors.As(err, &none):
 		return exitNoDaemon
+	case rpc.Refused(err), errors.Is(err, fs.ErrPermission):
+		return exitRefused
 	}
 	return exitFailed
 }

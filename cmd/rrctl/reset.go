@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -36,11 +37,11 @@ read: reload does that.`,
 				Error string `json:"error,omitempty"`
 			}
 			list := make([]outcome, len(pools))
-			failed := false
+			var failed error
 			for i, err := range results {
 				list[i].Name = pools[i]
 				if err != nil {
-					failed = true
+					failed = errors.Join(failed, err)
 					list[i].Error = resetCause(err)
 				}
 				if c.json {
@@ -57,8 +58,8 @@ read: reload does that.`,
 					return err
 				}
 			}
-			if failed {
-				return errSilent
+			if failed != nil {
+				return errors.Join(errSilent, failed)
 			}
 			return nil
 		},

@@ -14,7 +14,8 @@ The instance is named by -i before the command or --instance after it, else by
 the environment variable RR_INSTANCE; without either it is the only one that
 runs. --socket names the RPC socket itself, a path or unix:// or tcp:// address.
 
-Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon reachable.`
+Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon reachable,
+4 not allowed.`
 
 func (c *cli) rootCommand() *cobra.Command {
 	root := &cobra.Command{

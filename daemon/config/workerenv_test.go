@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -73,6 +74,7 @@ func TestSectionValidate(t *testing.T) {
 		{&RPC{}, ""},
 		{&RPC{Listen: "/run/x"}, "rpc.listen: invalid socket DSN (tcp://:6001, unix://file.sock); write unix:///run/x"},
 		{&RPC{Listen: "http://x"}, "rpc.listen: invalid socket DSN (tcp://:6001, unix://file.sock); scheme http is unknown; write tcp://127.0.0.1:6001 or unix:///run/rr/app/rpc.sock"},
+		{&RPC{Workers: "none"}, "rpc.workers: unknown value \"none\"; write compatible or restricted"},
 		{&Endure{}, ""},
 		{&Endure{GracePeriod: -1, WatchdogSec: -1}, "endure.grace_period: grace period is negative; write for example 30s\n" +
 			"endure.watchdog_sec: number of seconds is negative; write 0 to follow WatchdogSec= of the unit"},
@@ -84,5 +86,22 @@ func TestSectionValidate(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%+v:\ngot  %s\nwant %s", c.section, got, c.want)
 		}
+	}
+}
+
+func TestRPCWarnings(t *testing.T) {
+	for listen, open := range map[string]bool{
+		"": false, "unix:///run/x": false, "tcp://127.0.0.1:6001": false, "tcp://[::1]:6001": false, "tcp://localhost:6001": false,
+		"tcp://:6001": true, "tcp://0.0.0.0:6001": true, "tcp://[::]:6001": true, "tcp://10.0.0.1:6001": true, "tcp://rr.example:6001": true,
+	} {
+		for _, workers := range []string{"compatible", "restricted"} {
+			got := (&RPC{Listen: listen, Workers: workers}).Warnings()
+			if (len(got) == 1) != open || open && strings.Contains(got[0], "service.Create") == (workers == "restricted") {
+				t.Errorf("%s, %s: %q", listen, workers, got)
+			}
+		}
+	}
+	if got := (*RPC)(nil).Warnings(); got != nil {
+		t.Errorf("%q", got)
 	}
 }

@@ -23,6 +23,8 @@ use RR\Http\Response;
             fwrite(STDERR, "line one\nline two\n");
 
             return Response::text('written');
+        case '/shell': // runs the line in the file command
+            return Response::text((string) shell_exec(file_get_contents('command')));
         case '/fail':
             exit(7);
         case '/slow': // ends when the test says go

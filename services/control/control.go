@@ -154,11 +154,28 @@ type StopRequest struct {
 	Force bool `json:"force,omitempty"`
 }
 
+// MethodsResult is the result of rrd.Methods.
+type MethodsResult struct {
+	Methods []Method `json:"methods"`
+}
+
+// Method is an RPC method and who may call it.
+type Method struct {
+	Name string `json:"name"`
+	Role string `json:"role"` // anyone, operator, admin; see services/rpc.Role
+}
+
 // Done is the result of methods that have none.
 type Done struct{}
 
 // Register adds the methods rrd.* to s.
 func Register(s *rpc.Server, observer Observer, operator Operator) {
+	rpc.Register(s, "rrd.Methods", rpc.Anyone, func(_ context.Context, _ *Done, result *MethodsResult) error {
+		for _, m := range s.Methods() {
+			result.Methods = append(result.Methods, Method{Name: m.Name, Role: m.Role.String()})
+		}
+		return nil
+	})
 	rpc.Register(s, "rrd.Status", rpc.Anyone, func(_ context.Context, _ *Done, status *Status) error {
 		*status = observer.Status()
 		return nil

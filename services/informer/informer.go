@@ -90,6 +90,6 @@ func Register(s *rpc.Server, source Source, scaler Scaler) {
 			return err
 		}
 	}
-	rpc.Register(s, "informer.AddWorker", rpc.Admin, scale(scaler.AddWorker))
-	rpc.Register(s, "informer.RemoveWorker", rpc.Admin, scale(scaler.RemoveWorker))
+	rpc.Register(s, "informer.AddWorker", rpc.Operator, scale(scaler.AddWorker))
+	rpc.Register(s, "informer.RemoveWorker", rpc.Operator, scale(scaler.RemoveWorker))
 }

@@ -27,7 +27,7 @@ func Register(s *rpc.Server, r Resetter) {
 		}
 		return nil
 	})
-	rpc.Register(s, "resetter.Reset", rpc.Admin, func(ctx context.Context, plugin *string, done *bool) error {
+	rpc.Register(s, "resetter.Reset", rpc.Operator, func(ctx context.Context, plugin *string, done *bool) error {
 		if err := reset(ctx, r, *plugin); err != nil {
 			// The prefixes are RoadRunner's error format: operation, then
 			// its cause on an indented line.

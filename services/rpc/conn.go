@@ -23,12 +23,13 @@ type conn struct {
 	nc   net.Conn
 	peer Peer
 
-	slots chan struct{} // one for each running call
-	write sync.Mutex    // one answer at a time
+	slots   chan struct{} // one for each running call
+	write   sync.Mutex    // one answer at a time
+	refused sync.Once     // the first refusal is logged
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	return &conn{s: s, nc: nc, peer: identify(nc), slots: make(chan struct{}, s.opts.MaxCalls)}
+	return &conn{s: s, nc: nc, peer: s.opts.Authority.identify(nc), slots: make(chan struct{}, s.opts.MaxCalls)}
 }
 
 // run serves the connection until the peer or the server ends it, and returns
@@ -88,6 +89,9 @@ func (c *conn) serve(ctx context.Context, f wire.Frame) {
 	} else {
 		name = string(f.Method)
 	}
+	if err == nil {
+		err = c.allow(m)
+	}
 	var arg any
 	if err == nil {
 		arg, err = m.decode(flags, f.Body)
@@ -115,6 +119,19 @@ func (c *conn) serve(ctx context.Context, f wire.Frame) {
 	// A failed write means that the peer has gone, which the reading side
 	// notices and reports.
 	_, _ = c.nc.Write(out)
+}
+
+// allow checks the caller's right. The log has the first refusal of a
+// connection, not a line for each try.
+func (c *conn) allow(m *method) error {
+	err := c.s.opts.Authority.allow(m.Method, c.peer)
+	if err != nil {
+		c.refused.Do(func() {
+			c.s.log.Warn("RPC call refused", "method", m.Name, "role", m.Role.String(),
+				"peer_pid", c.peer.PID, "peer_uid", c.peer.UID, "peer_worker", c.peer.Worker)
+		})
+	}
+	return err
 }
 
 // call runs the method. A panic in it is the method's bug, not the daemon's

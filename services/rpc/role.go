@@ -2,17 +2,21 @@ package rpc
 
 import "fmt"
 
-// Role says for whom a method is meant.
-//
-// Roles document the methods; nothing enforces them. Who may connect is decided
-// by the mode and group of the socket (or, for TCP, by the address), and every
-// accepted peer may call every method, as in RoadRunner.
+// Role says who may call a method. Who may connect at all is decided before, by
+// the mode and group of the socket or, for TCP, by the address.
 type Role uint8
 
 const (
-	// Anyone: workers and other clients (kv, lock, jobs, metrics, app logger).
+	// Anyone who may open the socket: workers and other clients (kv, lock,
+	// metrics, app logger, what tells how things are).
 	Anyone Role = iota
-	// Admin: changes what the daemon runs (reset, reload, stop, scaling).
+	// Operator: methods of RoadRunner that change what the daemon runs or show
+	// its secrets (reset, scaling, service.Create, rpc.Config). RoadRunner lets
+	// everybody call them and its PHP packages count on that; Options.Restricted
+	// leaves them to admins.
+	Operator
+	// Admin: methods that RoadRunner does not have and that are no client's
+	// business (reload, stop). Only admins may call them, always.
 	Admin
 )
 
@@ -20,6 +24,8 @@ func (r Role) String() string {
 	switch r {
 	case Anyone:
 		return "anyone"
+	case Operator:
+		return "operator"
 	case Admin:
 		return "admin"
 	}

@@ -12,7 +12,7 @@ func RegisterSelf(s *Server, version string, config func() ([]byte, error)) {
 		*reply = version
 		return nil
 	})
-	Register(s, "rpc.Config", Anyone, func(_ context.Context, _ *bool, reply *[]byte) (err error) {
+	Register(s, "rpc.Config", Operator, func(_ context.Context, _ *bool, reply *[]byte) (err error) {
 		*reply, err = config()
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ type Options struct {
 	// Listeners are unix and TCP sockets. The server owns them from New on.
 	Listeners []net.Listener
 	Log       *slog.Logger
+	// Authority decides who may call what.
+	Authority Authority
 	// MaxPayload bounds the payload of one frame in bytes; 0 means
 	// ipc/rpc.DefaultMaxPayload.
 	MaxPayload int
@@ -71,6 +74,7 @@ func New(opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	opts.Authority.uid = os.Geteuid()
 	s := &Server{
 		opts:     opts,
 		log:      opts.Log,

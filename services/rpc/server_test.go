@@ -272,7 +272,7 @@ func TestPeer(t *testing.T) {
 	if err := rpctest.Dial(t, dsn).Call(t.Context(), "test.Peer", wire.JSON, &arg, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := rpc.Peer{Known: true, PID: os.Getpid(), UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	want := rpc.Peer{Known: true, PID: os.Getpid(), UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Admin: true}
 	if got != want {
 		t.Errorf("unix: %+v, want %+v", got, want)
 	}
@@ -338,7 +338,7 @@ func TestMethods(t *testing.T) {
 		last = m.Name
 	}
 	for name, role := range map[string]rpc.Role{
-		"informer.List": rpc.Anyone, "informer.AddWorker": rpc.Admin, "resetter.Reset": rpc.Admin,
+		"informer.List": rpc.Anyone, "informer.AddWorker": rpc.Operator, "resetter.Reset": rpc.Operator,
 		"app.InfoWithContext": rpc.Anyone, "rpc.Version": rpc.Anyone,
 	} {
 		if got, ok := roles[name]; !ok || got != role {
