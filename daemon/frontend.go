@@ -49,10 +49,10 @@ func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
 		closeAll(listeners)
 		return err
 	}
-	middleware, err := http.NewMiddleware(s.http.Config, http.Environment{Log: log, Metrics: d.metrics})
+	middleware, err := http.NewMiddleware(s.http.Config, http.Environment{Log: log, Metrics: d.metrics, Dir: s.server.Dir})
 	if err != nil {
 		closeAll(listeners)
-		return s.tree.At("http.middleware", err)
+		return &StartError{Phase: PhaseInit, Section: "http", Err: located(s.tree, "http", err)}
 	}
 	pools := make(map[string]ipc.Executor)
 	for name, w := range others {

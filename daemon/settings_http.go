@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/listeners/http"
@@ -20,13 +21,10 @@ type httpSettings struct {
 
 	// What RoadRunner serves and this version does not. It is refused, not left
 	// out: a site without its TLS, CORS or access rules must not come up.
-	SSL            any `cfg:"ssl"`
-	HTTP3          any `cfg:"http3"`
-	FCGI           any `cfg:"fcgi"`
-	Static         any `cfg:"static"`
-	Headers        any `cfg:"headers"`
-	Cache          any `cfg:"cache"`
-	TrustedSubnets any `cfg:"trusted_subnets"`
+	SSL   any `cfg:"ssl"`
+	HTTP3 any `cfg:"http3"`
+	FCGI  any `cfg:"fcgi"`
+	Cache any `cfg:"cache"`
 
 	tree *config.Tree
 }
@@ -51,9 +49,13 @@ func (h *httpSettings) Validate() error {
 		errs = append(errs, located(h.tree, "http.pools."+name, p.Validate()))
 	}
 	refuse := func(key, what string) {
+		fix := "remove it, and put a proxy that does it in front"
+		if strings.Contains(what, `"cache"`) {
+			fix = "it is a part of custom builds of RoadRunner; remove it, and put a caching proxy such as nginx or Varnish in front"
+		}
 		errs = append(errs, &config.Error{
 			Position: h.tree.Position(key), Key: key,
-			Problem: what + " is not served by this version of rrd", Fix: "remove it, and put a proxy that does it in front",
+			Problem: what + " is not served by this version of rrd", Fix: fix,
 		})
 	}
 	for _, key := range http.NotServed {

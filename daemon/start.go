@@ -59,7 +59,7 @@ func (d *Daemon) start(serving context.Context) error {
 	}
 	if s.http != nil {
 		if err := d.startHTTP(serving, s); err != nil {
-			return &StartError{Phase: PhaseServe, Section: "http", Err: err}
+			return whileServing("http", err)
 		}
 	}
 	return d.sockets.close()

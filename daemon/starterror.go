@@ -41,6 +41,16 @@ func (e *StartError) Error() string {
 
 func (e *StartError) Unwrap() error { return e.Err }
 
+// whileServing is an error of the last phase, unless it says itself of which
+// it is.
+func whileServing(section string, err error) error {
+	var own *StartError
+	if errors.As(err, &own) {
+		return own
+	}
+	return &StartError{Phase: PhaseServe, Section: section, Err: err}
+}
+
 // maxWords is how many of a dead worker's last lines go into one line of ours.
 const maxWords = 5
 
@@ -127,7 +137,12 @@ func (e *StartError) RoadRunner() string {
 		return "handle_serve_command: " + cause
 	}
 	operation := "\n\t" + e.Section + "_plugin_init: "
-	if e.Section == "http" {
+	switch {
+	case own != nil && own.Key == "http.trusted_subnets":
+		operation = "\n\tproxy_ip_parser_init: "
+	case own != nil && strings.HasPrefix(own.Key, "http.static."):
+		operation = "\n\tstatic_plugin_init:\n\tstatic_plugin_valid: "
+	case e.Section == "http":
 		operation = "\n\thttp_plugin_init:\n\tvalidation: "
 	}
 	return "handle_serve_command:" + operation + cause

@@ -19,7 +19,7 @@ const (
 // NotServed lists the keys of the http section that RoadRunner knows and this
 // version does not serve. The caller decides whether such a key is refused or
 // warned about.
-var NotServed = []string{"ssl", "http3", "fcgi", "static", "headers", "trusted_subnets", "cache"}
+var NotServed = []string{"ssl", "http3", "fcgi", "cache"}
 
 // Config is the http section without its pool, which the daemon decodes.
 // Call Defaults, then Validate.
@@ -40,6 +40,8 @@ type Config struct {
 	Middleware []string `cfg:"middleware"`
 	Uploads    Uploads  `cfg:"uploads"`
 	HTTP2      HTTP2    `cfg:"http2"`
+
+	MiddlewareConfig `cfg:",squash"`
 
 	// Extensions to RoadRunner's keys.
 
@@ -142,7 +144,10 @@ func (c *Config) Validate() error {
 	if c.Codec != "" && c.Codec != CodecJSON && c.Codec != CodecProto {
 		return fmt.Errorf("http.codec: unknown codec %q: use %s or %s", c.Codec, CodecJSON, CodecProto)
 	}
-	return c.validateRoutes()
+	if err := c.validateRoutes(); err != nil {
+		return err
+	}
+	return c.MiddlewareConfig.validate()
 }
 
 // internalErrorCode answers a failure of a worker.

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rr-systemd/rrd/ipc/logkey"
 )
 
 // Middleware wraps the handler of all requests.
@@ -15,26 +18,44 @@ type Middleware func(http.Handler) http.Handler
 type Environment struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // what is registered here, the metrics endpoint shows
+	Dir     string                // where workers run, "" for the working folder
 }
 
-// middlewareConstructor makes a middleware of the http section.
+// middlewareConstructor makes a middleware of the http section. It returns nil
+// when there is nothing to do.
 type middlewareConstructor func(Config, Environment) (Middleware, error)
 
 // middlewares are those that http.middleware may name. Each has a file of its
 // own, and a line here.
-var middlewares = map[string]middlewareConstructor{}
+var middlewares = map[string]middlewareConstructor{
+	"gzip":            newGzip,
+	"headers":         newHeaders,
+	"http_metrics":    newHTTPMetrics,
+	"proxy_ip_parser": newProxyIPParser,
+	"sendfile":        newSendfile,
+	"static":          newStatic,
+}
 
 // MiddlewareNotServed are RoadRunner's own that this version may lack. A site
 // that counts on one must not come up without it; a name that RoadRunner does not
 // know either is a warning there and here.
-var MiddlewareNotServed = []string{"static", "headers", "gzip", "sendfile", "proxy_ip_parser", "http_metrics", "otel", "cache"}
+var MiddlewareNotServed = []string{"otel", "cache"}
 
 // HasMiddleware tells whether a name of http.middleware is served.
 func HasMiddleware(name string) bool { return middlewares[name] != nil }
 
 // NewMiddleware makes what http.middleware names, in that order, for
-// Options.Middleware. Names that are not served are left out.
+// Options.Middleware. Names that are not served are left out. An error begins
+// with the key that it is about.
 func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
+	c.Defaults()
+	if env.Log == nil {
+		env.Log = slog.Default()
+	}
+	// RoadRunner shows these metrics whether the middleware is listed or not.
+	if _, err := registerHTTPMetrics(env.Metrics); err != nil {
+		return nil, err
+	}
 	var list []Middleware
 	for _, name := range c.Middleware {
 		construct := middlewares[name]
@@ -42,10 +63,22 @@ func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
 			continue
 		}
 		m, err := construct(c, env)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use the middleware %q: %w", name, err)
+		if err != nil && !strings.HasPrefix(err.Error(), "http.") { // it names no key
+			err = fmt.Errorf("http.middleware: cannot use the middleware %q: %w", name, err)
 		}
-		list = append(list, m)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			list = append(list, m)
+		}
 	}
 	return list, nil
+}
+
+// missingSection is a middleware that is listed but not configured. As in
+// RoadRunner, the server comes up without it.
+func missingSection(env Environment, name, section string) (Middleware, error) {
+	env.Log.Warn("requested middleware has nothing to do, its section is missing", "requested", name, logkey.Key, section)
+	return nil, nil
 }
