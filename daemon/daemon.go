@@ -22,6 +22,7 @@ import (
 	"github.com/rr-systemd/rrd/ipc/logkey"
 	"github.com/rr-systemd/rrd/pool"
 	"github.com/rr-systemd/rrd/pool/cgroup"
+	"github.com/rr-systemd/rrd/pool/isolate"
 	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/systemd"
 )
@@ -150,6 +151,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var err error
 	if d.cgroups, err = cgroup.Open(d.log); err != nil {
 		return err
+	}
+	if err := isolate.SweepTmp(os.TempDir()); err != nil {
+		d.log.Warn("temporary files of an earlier run are left", logkey.Error, err)
 	}
 	d.spawner = worker.NewSpawner()
 	if err := d.spawner.AdoptOrphans(d.cgroups.Dir()); err != nil {

@@ -115,7 +115,7 @@ func (d *Daemon) httpWorkers(s *settings) (main *workers, others map[string]*wor
 // error texts accordingly.
 func (d *Daemon) planHTTP(s *settings, name, key string, cfg pool.Config) (pool.Config, worker.Spec, error) {
 	cfg.Debug = d.boot.http.Pool.Debug
-	spec, err := s.spec("http", key, cfg.Command, d.wiring())
+	spec, err := s.specHTTP(key, cfg, d.wiring())
 	if name != "http" {
 		spec.Env = append(spec.Env, "RR_POOL="+name)
 	}

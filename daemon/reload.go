@@ -84,6 +84,7 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
 	for i, w := range pools {
 		d.warnOfLimits(w.key, plans[i].config)
+		d.warnOfIsolation(w.key, plans[i].config.Isolation)
 		err := w.pool.Reload(d.life, plans[i].config, plans[i].spec)
 		s := w.pool.Stats()
 		outcome := control.PoolReload{Name: w.name, Generation: s.Generation, Workers: s.Workers}

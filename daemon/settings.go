@@ -132,10 +132,10 @@ func CheckConfig(tree *config.Tree) error {
 	}
 	var errs []error
 	if s.http != nil {
-		_, err := s.spec("http", "http.pool", s.http.Pool.Command, wiring{})
+		_, err := s.specHTTP("http.pool", s.http.Pool, wiring{})
 		errs = append(errs, err)
 		for name, p := range s.http.Pools {
-			_, err := s.spec("http", "http.pools."+name, p.Command, wiring{})
+			_, err := s.specHTTP("http.pools."+name, *p, wiring{})
 			errs = append(errs, err)
 		}
 	}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/listeners/http"
 	"github.com/rr-systemd/rrd/pool"
+	"github.com/rr-systemd/rrd/pool/isolate"
+	"github.com/rr-systemd/rrd/pool/worker"
 )
 
 // httpSettings is the section http: the frontend's own keys and its pool.
@@ -45,8 +48,10 @@ func (h *httpSettings) Validate() error {
 		located(h.tree, "http.pool", h.Pool.Validate()),
 		located(h.tree, "http", h.Config.CheckPools(slices.Sorted(maps.Keys(h.Pools)))),
 	}
+	h.warnOfUploads(h.Pool.Isolation)
 	for name, p := range h.Pools {
 		errs = append(errs, located(h.tree, "http.pools."+name, p.Validate()))
+		h.warnOfUploads(p.Isolation)
 	}
 	refuse := func(key, what string) {
 		fix := "remove it, and put a proxy that does it in front"
@@ -73,4 +78,21 @@ func (h *httpSettings) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// warnOfUploads: a private folder for temporary files is no fence when uploads are
+// put into the one of all.
+func (h *httpSettings) warnOfUploads(o isolate.Options) {
+	if o.Landlock != nil && o.PrivateTmp && h.Uploads.Dir == os.TempDir() {
+		h.tree.Warn("http.uploads.dir", "workers may change all of "+h.Uploads.Dir+", because uploaded files are put there", "set it to a folder of its own")
+	}
+}
+
+// specHTTP is the recipe for the workers of one of its pools, whose section is key.
+func (s *settings) specHTTP(key string, cfg pool.Config, w wiring) (worker.Spec, error) {
+	spec, err := s.spec("http", key, cfg.Command, w)
+	if err == nil {
+		err = s.isolate(&spec, key, cfg.Isolation, s.http.Uploads.Dir)
+	}
+	return spec, err
 }

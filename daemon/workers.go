@@ -44,6 +44,7 @@ func (d *Daemon) newWorkers(name, key string, s *settings, plan func(*settings) 
 		return nil, err
 	}
 	d.warnOfLimits(key, cfg)
+	d.warnOfIsolation(key, cfg.Isolation)
 	group, err := d.cgroups.Pool(name)
 	if err != nil {
 		return nil, err

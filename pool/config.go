@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rr-systemd/rrd/pool/cgroup"
+	"github.com/rr-systemd/rrd/pool/isolate"
 )
 
 // Limits that RoadRunner has as well.
@@ -44,6 +45,8 @@ type Config struct {
 
 	// Limits are enforced by the kernel for each worker.
 	Limits cgroup.Limits `cfg:"limits"`
+	// Isolation narrows what each worker may do.
+	Isolation isolate.Options `cfg:"isolation"`
 
 	Reload           *Reload           `cfg:"reload"`
 	Supervisor       *Supervisor       `cfg:"supervisor"`
@@ -126,6 +129,9 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Limits.Validate(); err != nil {
 		return fmt.Errorf("limits.%w", err)
+	}
+	if err := c.Isolation.Validate(); err != nil {
+		return fmt.Errorf("isolation.%w", err)
 	}
 	times := []setting{
 		{"allocate_timeout", c.AllocateTimeout, time.Millisecond},

@@ -22,10 +22,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rr-systemd/rrd/ipc"
+	"github.com/rr-systemd/rrd/pool/isolate"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
 func TestMain(m *testing.M) {
+	isolate.Run()
 	if os.Getenv("POOL_TEST_ECHO") != "" {
 		echoWorker()
 		return

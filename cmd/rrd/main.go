@@ -11,9 +11,11 @@ import (
 
 	"github.com/rr-systemd/rrd/daemon"
 	"github.com/rr-systemd/rrd/daemon/config"
+	"github.com/rr-systemd/rrd/pool/isolate"
 )
 
 func main() {
+	isolate.Run() // does not return in the first step of an isolated worker
 	opts := daemon.Options{Instance: os.Getenv("RR_INSTANCE")}
 	if err := command(&opts).Execute(); err != nil {
 		report(err, opts.RoadRunner)

@@ -19,6 +19,12 @@ use RR\Http\Response;
             return Response::text(getcwd());
         case '/env':
             return Response::json(getenv());
+        case '/status':
+            return Response::text(file_get_contents('/proc/self/status'));
+        case '/tmp':
+            return Response::text(sys_get_temp_dir());
+        case '/write': // adds nothing to the file that the query names
+            return Response::text(@file_put_contents(getcwd() . '/' . $request->queryString(), '', FILE_APPEND) === 0 ? 'written' : 'refused');
         case '/stderr':
             fwrite(STDERR, "line one\nline two\n");
 

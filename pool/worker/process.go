@@ -44,6 +44,7 @@ type Process struct {
 	pidfd  *os.File // nil where the kernel has none
 	stderr *stderr
 	leaf   *cgroup.Leaf
+	tmp    string // its folder for temporary files, "" for none
 
 	mu     sync.Mutex // a signal is never sent after the pid was given back
 	reaped bool
@@ -138,6 +139,9 @@ func (p *Process) run() {
 	if p.pidfd != nil {
 		p.pidfd.Close()
 	}
+	// Without control groups a child of the worker may still be at it; what is left
+	// then, the next daemon sweeps.
+	_ = removeTmp(p.tmp)
 	close(p.done)
 }
 

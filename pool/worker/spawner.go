@@ -11,23 +11,28 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/pool/isolate"
 )
 
 // ErrSpawnerClosed: Close was called; no process can be started any more.
 var ErrSpawnerClosed = errors.New("spawner is closed")
 
-// Spawner starts worker processes, all of them from one thread.
+// Spawner starts worker processes, all of them from one thread or, where they may
+// gain privileges, from another.
 //
 // Workers are to die with the daemon even when it is killed, hence the
 // parent-death signal. The kernel ties that signal to the thread that forked,
 // not to the process, and the Go runtime ends threads at will; so one goroutine
-// is locked to one thread for its whole life and does nothing but fork.
+// is locked to one thread for its whole life and does nothing but fork. That a
+// process gains no new privileges is inherited from the thread as well.
 type Spawner struct {
-	start chan *startRequest
-	quit  chan struct{}
-	once  sync.Once
-	done  chan struct{} // the forking thread has ended
-	err   error         // result of Close
+	start    chan *startRequest // of processes that gain no privileges
+	startAny chan *startRequest // of all others
+	quit     chan struct{}
+	once     sync.Once
+	done     chan struct{} // the forking threads have ended
+	err      error         // result of Close
 
 	forking   sync.Mutex     // held from a fork until the child is in pids
 	leaves    string         // see AdoptOrphans
@@ -44,6 +49,7 @@ type Spawner struct {
 type startRequest struct {
 	path  string
 	argv  []string
+	any   bool // privileges may be gained
 	attr  *syscall.ProcAttr
 	pid   int
 	err   error
@@ -53,24 +59,39 @@ type startRequest struct {
 // NewSpawner starts the forking thread. The caller must Close it.
 func NewSpawner() *Spawner {
 	s := &Spawner{
-		start: make(chan *startRequest),
-		quit:  make(chan struct{}),
-		done:  make(chan struct{}),
-		pids:  make(map[int]*Process),
-		ended: make(map[int]bool),
+		start:    make(chan *startRequest),
+		startAny: make(chan *startRequest),
+		quit:     make(chan struct{}),
+		done:     make(chan struct{}),
+		pids:     make(map[int]*Process),
+		ended:    make(map[int]bool),
 	}
-	go s.run()
+	var forking sync.WaitGroup
+	forking.Go(func() { s.run(s.start, true) })
+	forking.Go(func() { s.run(s.startAny, false) })
+	go func() {
+		forking.Wait()
+		close(s.done)
+	}()
 	return s
 }
 
-func (s *Spawner) run() {
-	defer close(s.done)
+func (s *Spawner) run(start <-chan *startRequest, noNewPrivs bool) {
 	// Never unlocked: the thread ends with this goroutine and is not handed to
 	// another one that would inherit being the parent of all workers.
 	runtime.LockOSThread()
+	var failed error
+	if noNewPrivs {
+		failed = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	}
 	for {
 		select {
-		case r := <-s.start:
+		case r := <-start:
+			if failed != nil {
+				r.err = fmt.Errorf("isolation.no_new_privs: %w", failed)
+				close(r.ready)
+				continue
+			}
 			// One fork at a time is no loss: syscall.ForkLock serialises them anyway.
 			r.pid, r.err = syscall.ForkExec(r.path, r.argv, r.attr)
 			close(r.ready)
@@ -142,13 +163,32 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 	s.mu.Unlock()
 	defer s.wg.Done()
 
+	argv, env, limits, tmp := spec.Argv, spec.Env, spec.Rlimits, ""
+	if spec.Isolation.PrivateTmp {
+		if tmp, err = isolate.MakeTmp(os.TempDir(), spec.Credential); err != nil {
+			stderr.Close()
+			return nil, err
+		}
+		env = append(env[:len(env):len(env)], "TMPDIR="+tmp)
+	}
+	if spec.Isolation.TwoSteps() {
+		first := isolate.First{Tmp: tmp, AS: uint64(limits.AS), Nproc: limits.Nproc}
+		limits.AS, limits.Nproc = 0, 0
+		if argv, err = spec.Isolation.Argv(path, argv, first); err != nil {
+			stderr.Close()
+			return nil, errors.Join(err, removeTmp(tmp))
+		}
+		path = isolate.Path
+	}
+
 	pidfd := -1
 	r := &startRequest{
 		path: path,
-		argv: spec.Argv,
+		argv: argv,
+		any:  !spec.Isolation.NoNewPrivs,
 		attr: &syscall.ProcAttr{
 			Dir:   spec.Dir,
-			Env:   environ(spec.Env, spec.Dir),
+			Env:   environ(env, spec.Dir),
 			Files: []uintptr{uintptr(stdin), uintptr(stdout), uintptr(childErr)},
 			Sys: &syscall.SysProcAttr{
 				Setpgid:     true, // Ctrl-C at the terminal is for the daemon only
@@ -170,9 +210,10 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 	if r.err != nil {
 		s.forking.Unlock()
 		stderr.Close()
-		return nil, fmt.Errorf("cannot start %s: %w", path, r.err)
+		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", spec.Argv[0], r.err), removeTmp(tmp))
 	}
 	p := newProcess(r.pid, pidfd, stderr, spec)
+	p.tmp = tmp
 	s.mu.Lock()
 	s.pids[p.pid] = p
 	s.mu.Unlock()
@@ -181,7 +222,7 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 	if late {
 		unlimited = spec.Leaf.Enter(r.pid)
 	}
-	if unlimited = errors.Join(unlimited, spec.Rlimits.Apply(r.pid)); unlimited != nil && p.alive() {
+	if unlimited = errors.Join(unlimited, limits.Apply(r.pid)); unlimited != nil && p.alive() {
 		p.Kill()
 	} else {
 		unlimited = nil // it ended at once: its own fault is the one to tell
@@ -204,8 +245,20 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 
 func (s *Spawner) fork(r *startRequest) {
 	r.ready = make(chan struct{})
-	s.start <- r
+	if r.any {
+		s.startAny <- r
+	} else {
+		s.start <- r
+	}
 	<-r.ready
+}
+
+// removeTmp removes a worker's folder, if it has one.
+func removeTmp(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 func lookPath(argv []string) (string, error) {

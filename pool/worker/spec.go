@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/rr-systemd/rrd/pool/cgroup"
+	"github.com/rr-systemd/rrd/pool/isolate"
 )
 
 // Spec says how a worker process is started. It is read-only once a Spawner has
@@ -26,6 +27,8 @@ type Spec struct {
 	Leaf *cgroup.Leaf
 	// Rlimits are set right after the start.
 	Rlimits cgroup.Rlimits
+	// Isolation narrows what the process may do.
+	Isolation isolate.Plan
 	// Relay is the listening socket the workers connect to; nil means that
 	// frames go over stdin and stdout. It is not owned by the workers.
 	Relay *Relay

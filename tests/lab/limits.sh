@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # tests/lab/limits.sh SUITE: tries what the kernel enforces for each worker
-# (http.pool.limits) with the packages in dist/ on a booted Debian: memory, pids,
+# (http.pool.limits, .isolation) with the packages in dist/ on a booted Debian: memory, pids,
 # cpu, and that nothing outlives a killed worker. Needs root.
 # In the machine it runs itself again, with the argument --inside.
 set -uo pipefail
@@ -49,6 +49,9 @@ l=$(leaf "$(pids | cut -d' ' -f1)")
 want memory.max '^67108864$' "$(cat "$l/memory.max")"
 want pids.max '^24$' "$(cat "$l/pids.max")"
 want cpu.max '^25000 100000$' "$(cat "$l/cpu.max")"
+
+# --- isolation under the unit's own filter
+want isolation '^200 1 2 1 /tmp/rrd-worker-' "$(get /isolation)"
 
 # --- memory: one worker of four is killed under load, and nothing else happens
 before=$(pids)

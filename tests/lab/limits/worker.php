@@ -18,6 +18,10 @@ $kept = '';
         case '/keep': // between memory_high and memory
             $kept = str_repeat('x', 50 << 20);
             return new Response(200, [], 'kept');
+        case '/isolation':
+            preg_match_all('/^(?:NoNewPrivs|Seccomp):\s*(\d)/m', file_get_contents('/proc/self/status'), $m);
+            exec('unshare --user true 2>&1', $output, $code);
+            return new Response(200, [], implode(' ', $m[1]) . " $code " . sys_get_temp_dir());
         case '/pid':
             return new Response(200, [], (string) getmypid());
         case '/forks': // as many as it gets
