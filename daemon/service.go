@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/rr-systemd/rrd/daemon/config"
 )
@@ -15,6 +16,9 @@ type module struct {
 	// settings returns what the section is decoded into, nil if the module is
 	// off.
 	settings func(*config.Tree) section
+	// builtin says that it is on without a section too, and does not make a
+	// daemon by itself.
+	builtin bool
 	// start acquires what the service needs and registers its RPC methods. It
 	// runs before any worker; nothing of the service is called before that.
 	start func(*Daemon, *settings) (*service, error)
@@ -22,7 +26,7 @@ type module struct {
 
 // modules are all services, in the order in which they are started. Each has a
 // file of its own, and a line here.
-var modules = []module{}
+var modules = []module{lockModule}
 
 // service is a module at work. All of its functions may be nil.
 type service struct {
@@ -32,6 +36,9 @@ type service struct {
 	run func(context.Context) error
 	// problem says why the daemon is degraded, "" if it is not.
 	problem func() string
+	// drain ends what waits in RPC calls, which the stop of the RPC server would
+	// wait for. Workers have stopped by then.
+	drain func()
 	// save writes what the next process gets from Daemon.saved when this one is
 	// restarted. Workers and RPC clients are gone by then.
 	save func(io.Writer) error
@@ -57,6 +64,20 @@ func (d *Daemon) startServices(s *settings) error {
 		}
 	}
 	return d.sockets.dropState()
+}
+
+// serves reports whether a module was asked for.
+func (s *settings) serves() bool {
+	return slices.ContainsFunc(modules, func(m module) bool { return s.modules[m.name] != nil && !m.builtin })
+}
+
+// drainServices ends what waits in RPC calls.
+func (d *Daemon) drainServices() {
+	for _, svc := range d.services {
+		if svc.drain != nil {
+			svc.drain()
+		}
+	}
 }
 
 // stopServices saves and closes. Nothing is saved after a start that failed.

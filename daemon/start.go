@@ -35,7 +35,7 @@ func (d *Daemon) start(serving context.Context) error {
 	if err := d.startRPC(rpcListen); err != nil {
 		return &StartError{Phase: PhaseServe, Section: "rpc", Err: err}
 	}
-	if !d.rpc.listens && s.http == nil && len(s.modules) == 0 {
+	if !d.rpc.listens && s.http == nil && !s.serves() {
 		return &StartError{Phase: PhaseConfig, Err: errors.New("nothing to serve: add the sections server and http to the configuration")}
 	}
 	if err := d.startServices(s); err != nil {

@@ -50,6 +50,7 @@ func (d *Daemon) drain(failure error) error {
 		return nil
 	})
 	err = errors.Join(err, each(d.allWorkers(), func(w *workers) error { return w.pool.Stop(ctx) }))
+	d.drainServices()
 	if d.rpc != nil {
 		_ = d.rpc.server.Shutdown(ctx) // its only error is that calls were cut off
 	}
