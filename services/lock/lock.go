@@ -162,7 +162,8 @@ func Register(s *rpc.Server, l Locker, list Lister) {
 		reply.Ok, err = l.Extend(ctx, r.Resource, r.ID, r.TTL)
 		return err
 	})
-	rpc.Register(s, "lock.List", rpc.Anyone, func(ctx context.Context, _ *bool, reply *[]Resource) (err error) {
+	// Who knows an id can release its lock.
+	rpc.Register(s, "lock.List", rpc.Admin, func(ctx context.Context, _ *bool, reply *[]Resource) (err error) {
 		*reply, err = list.List(ctx)
 		return err
 	})
