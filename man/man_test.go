@@ -132,10 +132,12 @@ func TestRrctlFlags(t *testing.T) {
 			switch {
 			case len(path) == 0:
 				item = "Cm " + name
-			case slices.Equal(path, []string{"config"}):
-				item = "Cm config " + name
-			case slices.Equal(path, []string{"rr"}) && name != "completion":
-				item = "Nm rr Cm " + name
+			case slices.Equal(path, []string{"rr"}):
+				if name != "completion" {
+					item = "Nm rr Cm " + name
+				}
+			case len(path) == 1 && path[0] != "completion":
+				item = "Cm " + path[0] + " " + name
 			}
 			if !strings.Contains(text, "\n.It "+item) {
 				t.Errorf("command %q is not in the page", append(path, name))

@@ -84,6 +84,8 @@ func (m *terminal) start(t *testing.T, p process) *exec.Cmd {
 	return cmd
 }
 
+func terminated(_ *terminal, pid int) { _ = syscall.Kill(pid, syscall.SIGTERM) }
+
 func TestLiveView(t *testing.T) {
 	dsn := new(fakeDaemon).serve(t)
 	dir := configFor(t, dsn)
@@ -96,7 +98,7 @@ func TestLiveView(t *testing.T) {
 	}{
 		{"q", view, func(m *terminal, _ int) { _, _ = m.master.WriteString("q") }},
 		{"Ctrl-C", view, func(m *terminal, _ int) { _, _ = m.master.WriteString("\x03") }},
-		{"SIGTERM", view, func(_ *terminal, pid int) { _ = syscall.Kill(pid, syscall.SIGTERM) }},
+		{"SIGTERM", view, terminated},
 		{"rr Ctrl-C", rrView, func(m *terminal, _ int) { _, _ = m.master.WriteString("\x03") }},
 		{"rr SIGINT", rrView, func(_ *terminal, pid int) { _ = syscall.Kill(pid, syscall.SIGINT) }},
 	} {

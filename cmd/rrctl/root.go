@@ -39,7 +39,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	_ = root.RegisterFlagCompletionFunc("instance", c.completeInstances)
 
-	for _, talk := range []*cobra.Command{c.statusCommand(), c.workersCommand(), c.reloadCommand(), c.resetCommand(), c.stopCommand()} {
+	for _, talk := range []*cobra.Command{c.statusCommand(), c.workersCommand(), c.topCommand(), c.reloadCommand(), c.resetCommand(), c.stopCommand()} {
 		talk.Flags().StringVar(&c.instance, "instance", c.instance, "instance to talk to")
 		_ = talk.RegisterFlagCompletionFunc("instance", c.completeInstances)
 		root.AddCommand(talk)

@@ -44,13 +44,7 @@ with 1 when it is starting, degraded or draining.`,
 // statusText is the page that `rrctl status` prints.
 func statusText(s *control.Status, now time.Time, colours bool) string {
 	var b strings.Builder
-	colour := green
-	switch s.State {
-	case "degraded":
-		colour = red
-	case "starting", "reloading", "draining", "stopped":
-		colour = yellow
-	}
+	colour := stateColour(s.State)
 	fmt.Fprintf(&b, "%s %s  %s since %s (%s)\n", colour.paint("●", colours), bold.paint(title(s), colours),
 		colour.paint(s.State, colours), s.Since.Local().Format(time.DateTime), ago(s.Since, now))
 	if s.Reason != "" {
@@ -83,6 +77,17 @@ func statusText(s *control.Status, now time.Time, colours bool) string {
 		b.WriteString(poolsTable(s.Pools).plain(colours, 0))
 	}
 	return b.String()
+}
+
+// stateColour is that of a state of the daemon.
+func stateColour(state string) style {
+	switch state {
+	case "degraded":
+		return red
+	case "starting", "reloading", "draining", "stopped":
+		return yellow
+	}
+	return green
 }
 
 // title is the name of the instance; one that a person started has none.

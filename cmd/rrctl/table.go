@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -55,6 +56,30 @@ func (t *table) widths(between, limit int) []int {
 		w[widest]--
 	}
 	return w
+}
+
+// narrow leaves columns out, in the given order of titles, until the table fits
+// into limit with lastColumn columns for the last one.
+func (t *table) narrow(limit int, titles ...string) {
+	const lastColumn = 16
+	for _, title := range titles {
+		w := t.widths(0, 0)
+		total := 2 * (len(w) - 1)
+		for i, n := range w {
+			if i == len(w)-1 {
+				n = min(n, lastColumn)
+			}
+			total += n
+		}
+		if limit <= 0 || total <= limit {
+			return
+		}
+		i := slices.IndexFunc(t.columns, func(c column) bool { return c.title == title })
+		t.columns = slices.Delete(t.columns, i, i+1)
+		for r := range t.rows {
+			t.rows[r] = slices.Delete(t.rows[r], i, i+1)
+		}
+	}
 }
 
 // plain draws columns with two spaces between them.
