@@ -65,10 +65,10 @@ func (d *Daemon) keepStatus(ctx context.Context) {
 }
 
 // assess judges the pools and publishes a change. A pool is in trouble when
-// workers are missing and are not being started either, that is when starts
-// fail, or when workers fail over and over; it is well again when all of its
-// workers are ready and stay so. So the ordinary
-// replacement of a worker is no news.
+// workers are missing, and neither being started nor waiting for the end of those
+// whose place they take, that is when starts fail; or when workers fail over and
+// over. It is well again when all of its workers are ready and stay so. So the
+// ordinary replacement of a worker is no news.
 func (d *Daemon) assess() {
 	var short, trouble []string
 	for _, w := range d.allWorkers() {
@@ -82,7 +82,7 @@ func (d *Daemon) assess() {
 		}
 		text := fmt.Sprintf("%s has %d of %d workers", w.name, s.Workers, s.Target)
 		short = append(short, text)
-		if s.Workers+s.Starting < s.Target {
+		if s.Workers+s.Starting+s.Ending < s.Target {
 			trouble = append(trouble, text)
 		}
 	}

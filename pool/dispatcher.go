@@ -37,11 +37,12 @@ func (p *Pool) acquire(ctx context.Context, payload *ipc.Payload, again bool) (*
 	}
 	g := p.gen
 	if g.cfg.Debug {
-		if len(p.members) >= maxWorkers {
+		if p.crowd() >= maxWorkers {
 			p.left()
 			p.mu.Unlock()
 			return nil, noFreeWorkers(0, nil)
 		}
+		p.starting++
 		p.mu.Unlock()
 		return p.acquireFresh(ctx, g)
 	}
@@ -227,7 +228,7 @@ func (p *Pool) Probe(ctx context.Context) error {
 	switch {
 	case len(p.queue.idle) > 0:
 		return fmt.Errorf("pool %s: %d requests wait while %d workers are free", p.name, p.queue.waiting, len(p.queue.idle))
-	case g.live == 0 && g.booting == 0 && !p.retrying && !p.halted:
+	case g.live == 0 && g.booting == 0 && !p.retrying && !p.halted && p.starting == 0 && !p.ending():
 		return fmt.Errorf("pool %s: there is no worker and none is being started", p.name)
 	}
 	return nil

@@ -21,6 +21,7 @@ type generation struct {
 	spec   worker.Spec
 
 	target  int // workers wanted
+	full    int // target at the end of the roll that is under way, else 0
 	extra   int // those of target that the dynamic allocator added
 	live    int // members that are not gone
 	booting int
@@ -92,8 +93,17 @@ func (g *generation) check() {
 	}
 }
 
-// boot starts one worker of g, within allocate_timeout.
+// boot starts one worker of g, within allocate_timeout. The caller has counted
+// it in p.starting, where it stays until it is adopted or discarded.
 func (p *Pool) boot(ctx context.Context, g *generation) (*member, error) {
+	m, err := p.tryBoot(ctx, g)
+	if err != nil {
+		p.unclaim()
+	}
+	return m, err
+}
+
+func (p *Pool) tryBoot(ctx context.Context, g *generation) (*member, error) {
 	select {
 	case p.slots <- struct{}{}:
 		defer func() { <-p.slots }()
@@ -122,8 +132,8 @@ func (p *Pool) boot(ctx context.Context, g *generation) (*member, error) {
 	return newMember(w, g), nil
 }
 
-// bootAll starts n workers, all or none. The error is that of the first that
-// failed.
+// bootAll starts n workers, all or none, for which there is room. The error is
+// that of the first that failed.
 func (p *Pool) bootAll(ctx context.Context, g *generation, n int) ([]*member, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,13 +171,16 @@ func (p *Pool) bootAll(ctx context.Context, g *generation, n int) ([]*member, er
 // is measured before the others.
 func (p *Pool) bootGeneration(ctx context.Context, g *generation) ([]*member, error) {
 	if g.cfg.NumWorkers != Auto || g.cfg.Debug {
+		p.claim(g.target)
 		return p.bootAll(ctx, g, g.target)
 	}
+	p.claim(1)
 	first, err := p.boot(ctx, g)
 	if err != nil {
 		return nil, err
 	}
 	p.resize(g, first)
+	p.claim(g.target - 1)
 	rest, err := p.bootAll(ctx, g, g.target-1)
 	if err != nil {
 		p.discard(first, worker.BootFailed)
@@ -181,4 +194,5 @@ func (p *Pool) discard(m *member, cause worker.Cause) {
 	m.w.Doom(cause)
 	m.w.Stop()
 	m.close()
+	p.unclaim()
 }

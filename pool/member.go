@@ -22,6 +22,8 @@ type member struct {
 	busy bool // a request has it
 	gone bool // is being let go or has died; never handed out again
 
+	stuck bool // all was done to end it
+
 	failure error // what its channel reported at last; guarded by Pool.mu
 
 	freed chan struct{} // gets one value when the request lets go of a gone worker

@@ -47,7 +47,7 @@ type Pool struct {
 	cgroup  *cgroup.Pool
 	leaves  atomic.Uint64 // number of the last leaf
 	budget  func() cgroup.Budget
-	shrunk  chan struct{} // a member has left
+	shrunk  chan struct{} // a process has given its place back
 
 	ctx     context.Context // ends when the pool halts
 	cancel  context.CancelFunc
@@ -63,12 +63,16 @@ type Pool struct {
 	gen     *generation // nil before Start
 	numbers uint64      // of generations
 	members map[*member]struct{}
-	active  int  // requests that wait or run
-	closed  bool // no new requests
-	halted  bool // no new goroutines, no workers
-	drained chan struct{}
-	stopped chan struct{}
-	stopErr error
+	// For the places of processes, see room.go: starts under way of all
+	// generations; members that cannot be ended; while a reload waits for places,
+	// those that are left for others.
+	starting, stuck, ceiling int
+	active                   int  // requests that wait or run
+	closed                   bool // no new requests
+	halted                   bool // no new goroutines, no workers
+	drained                  chan struct{}
+	stopped                  chan struct{}
+	stopErr                  error
 
 	backoff   time.Duration // the pause after the last failed start
 	retryAt   time.Time
@@ -159,6 +163,7 @@ func (p *Pool) Start(ctx context.Context) error {
 // adopt makes m a member and watches it. The lock is held and the pool is not
 // halted.
 func (p *Pool) adopt(m *member) {
+	p.starting--
 	p.members[m] = struct{}{}
 	m.gen.joined(m)
 	p.wg.Go(func() { p.watch(m) })
@@ -196,11 +201,11 @@ func (p *Pool) watch(m *member) {
 	m.close()
 	p.mu.Lock()
 	delete(p.members, m)
-	p.mu.Unlock()
-	select {
-	case p.shrunk <- struct{}{}:
-	default:
+	if m.stuck {
+		p.stuck--
 	}
+	p.changed()
+	p.mu.Unlock()
 	p.explainEnd(e)
 	p.emit(e)
 }
@@ -222,7 +227,10 @@ func (p *Pool) retire(m *member, cause worker.Cause, end func()) {
 	if crashed(m.w.Cause()) {
 		p.noteEnd(m)
 	}
-	p.wg.Go(end) // its watcher runs, so Stop cannot have stopped waiting
+	p.wg.Go(func() { // its watcher runs, so Stop cannot have stopped waiting
+		end()
+		p.giveUpOn(m)
+	})
 	p.reconcile()
 }
 

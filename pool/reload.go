@@ -92,6 +92,11 @@ func (p *Pool) exchange(ctx context.Context, g *generation) error {
 	if g.cfg.surge() > 0 && !debug {
 		return p.roll(ctx, g, n)
 	}
+	if debug {
+		p.claim(n)
+	} else if _, err := p.awaitRoom(ctx, g, n, n, n); err != nil {
+		return fmt.Errorf("workers of the generations before have not ended: %w", err)
+	}
 	ready, err := p.bootWarm(ctx, g, n)
 	if err != nil {
 		return err

@@ -15,8 +15,8 @@ const (
 	earlyDeath = time.Second
 )
 
-// reconcile starts as many workers as are missing. It is called whenever a
-// count has changed; the lock is held. After a failed start it waits for
+// reconcile starts as many workers as are missing, and there is room for. It is
+// called whenever a count has changed; the lock is held. After a failed start it waits for
 // retryAt, so that code that does not boot costs no CPU. The pool never gives
 // up: requests wait in the queue until allocate_timeout.
 func (p *Pool) reconcile() {
@@ -24,7 +24,7 @@ func (p *Pool) reconcile() {
 	if p.halted || g == nil {
 		return
 	}
-	missing := g.target - g.live - g.booting
+	missing := min(g.target-g.live-g.booting, p.most()-p.crowd())
 	if missing <= 0 {
 		return
 	}
@@ -37,6 +37,7 @@ func (p *Pool) reconcile() {
 	}
 	for range missing {
 		g.booting++
+		p.starting++
 		p.wg.Go(func() { p.replace(g) })
 	}
 }

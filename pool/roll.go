@@ -21,22 +21,26 @@ import (
 // If a later step fails, the pool rolls back: the old generation is completed
 // again and the new workers end.
 func (p *Pool) roll(ctx context.Context, g *generation, n int) error {
-	surge := g.cfg.surge()
-	ready, err := p.bootWarm(ctx, g, min(surge, n))
-	if err != nil {
-		return err
-	}
 	p.mu.Lock()
 	old := p.gen // only a reload changes it, and this is the only one
 	p.mu.Unlock()
+	surge := g.cfg.surge()
+	room, err := p.awaitRoom(ctx, g, n, 1, min(surge, n))
+	if err != nil {
+		return err
+	}
+	ready, err := p.bootWarm(ctx, g, room)
+	if err != nil {
+		return err
+	}
 	if !p.takeOver(g, old, ready, n) {
 		return errClosed
 	}
 	p.retuned()
 	for done := len(ready); done < n; {
-		room, err := p.awaitRoom(ctx, g, old, n+surge)
+		room, err := p.awaitRoom(ctx, g, n, 1, min(surge, n-done))
 		if err == nil {
-			ready, err = p.bootAll(ctx, g, min(surge, n-done, room))
+			ready, err = p.bootAll(ctx, g, room)
 		}
 		if err != nil {
 			p.rollBack(g, old)
@@ -48,7 +52,7 @@ func (p *Pool) roll(ctx context.Context, g *generation, n int) error {
 		}
 	}
 	p.mu.Lock()
-	old.rolling = false
+	g.full, old.rolling = 0, false
 	p.retireIdle(old, old.live)
 	old.check()
 	if !p.halted {
@@ -112,7 +116,7 @@ func (p *Pool) takeOver(g, old *generation, ready []*member, n int) bool {
 	}
 	if p.gen == old { // the first step
 		old.retired, old.rolling, old.wanted = true, true, old.target
-		g.target, p.gen = 0, g
+		g.target, g.full, p.gen = 0, n, g
 		p.backoff, p.retryAt = 0, time.Time{}
 	}
 	g.target += len(ready)
@@ -123,6 +127,7 @@ func (p *Pool) takeOver(g, old *generation, ready []*member, n int) bool {
 	}
 	old.target = max(0, min(old.target, n-g.target))
 	p.retireIdle(old, old.live-old.target)
+	p.reconcile()
 	p.mu.Unlock()
 	for _, m := range ready {
 		p.started(m)
@@ -144,43 +149,6 @@ func (p *Pool) retireIdle(g *generation, n int) {
 	}
 }
 
-// awaitRoom waits until fewer than most processes are there, and returns how
-// many are missing. Requests that keep old workers busy are waited for at most
-// reset_timeout.
-func (p *Pool) awaitRoom(ctx context.Context, g, old *generation, most int) (int, error) {
-	limit := time.NewTimer(g.cfg.ResetTimeout)
-	defer limit.Stop()
-	for {
-		p.mu.Lock()
-		room := most - g.booting
-		for m := range p.members {
-			// Those that end for another reason come and go at any time: to
-			// wait for them might never end.
-			if !m.gone || m.w.Cause() == worker.Reset {
-				room--
-			}
-		}
-		p.mu.Unlock()
-		if room > 0 {
-			return room, nil
-		}
-		select {
-		case <-p.shrunk:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-limit.C:
-			p.mu.Lock()
-			for m := range p.members {
-				if m.gen == old && m.busy && old.live > old.target {
-					p.retire(m, worker.Reset, m.w.Terminate)
-				}
-			}
-			p.mu.Unlock()
-			limit.Reset(worker.StopLimit)
-		}
-	}
-}
-
 // rollBack makes the old generation the one that serves again.
 func (p *Pool) rollBack(g, old *generation) {
 	p.mu.Lock()
@@ -191,7 +159,7 @@ func (p *Pool) rollBack(g, old *generation) {
 	old.retired, old.rolling, old.target = false, false, old.wanted
 	old.drained = make(chan struct{})
 	g.retired = true
-	p.gen = old
+	p.gen, g.full = old, 0
 	p.retireIdle(g, g.live)
 	g.check()
 	p.reconcile()

@@ -82,6 +82,7 @@ func (p *Pool) Add(ctx context.Context) error {
 		p.mu.Unlock()
 		return fmt.Errorf("cannot add a worker, there are %d: %w", maxWorkers, ErrWorkersFull)
 	}
+	p.starting++
 	p.mu.Unlock()
 	m, err := p.boot(ctx, g)
 	if err != nil {
@@ -102,6 +103,7 @@ func (p *Pool) Add(ctx context.Context) error {
 	}
 	p.adopt(m)
 	p.queue.give(m)
+	p.reconcile() // a larger pool has more room
 	p.mu.Unlock()
 	p.started(m)
 	return nil

@@ -113,6 +113,18 @@ func TestStress(t *testing.T) {
 	if f, k := failed.Load(), kills.Load(); f > k {
 		t.Errorf("%d requests failed by %d kills", f, k)
 	}
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !t.Failed() {
+			return
+		}
+		g := p.gen
+		t.Logf("target %d, live %d, booting %d, extra %d; places %d of %d, %d of them start", g.target, g.live, g.booting, g.extra, p.crowd(), p.most(), p.starting)
+		for m := range p.members {
+			t.Logf("%d of %d: idle %v, busy %v, gone %v, %s %s, %s old", m.w.PID(), m.gen.number, m.idle, m.busy, m.gone, m.w.State(), m.w.Cause(), time.Since(m.w.Created()))
+		}
+	}()
 	eventually(t, "all workers to be free", func() bool {
 		s := p.Stats()
 		return s.Working == 0 && s.Ready == s.Target && s.Waiting == 0
@@ -132,8 +144,11 @@ func (p *Pool) check(t testing.TB) {
 	if len(p.queue.idle) > 0 && p.queue.first() != nil {
 		t.Error("workers are free while requests wait")
 	}
-	live := 0
+	live, stuck := 0, 0
 	for m := range p.members {
+		if m.stuck {
+			stuck++
+		}
 		if m.idle && (m.busy || m.gone) {
 			t.Error("a free worker is in use or gone")
 		}
@@ -146,10 +161,13 @@ func (p *Pool) check(t testing.TB) {
 			t.Error("a worker is free that is not of this generation")
 		}
 	}
+	if stuck != p.stuck || p.starting < p.gen.booting {
+		t.Errorf("%d members cannot be ended, counted %d; %d start, counted %d", stuck, p.stuck, p.gen.booting, p.starting)
+	}
 	if live != p.gen.live {
 		t.Errorf("%d workers live, counted %d", live, p.gen.live)
 	}
-	if p.gen.live+p.gen.booting < p.gen.target && !p.retrying {
+	if p.gen.live+p.gen.booting < p.gen.target && !p.retrying && p.crowd() < p.most() {
 		t.Errorf("%d of %d workers, %d start, and no retry is planned", live, p.gen.target, p.gen.booting)
 	}
 }

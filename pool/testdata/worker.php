@@ -74,6 +74,9 @@ while (true) {
             if ($mode === 'deaf') {
                 sleep(3600);
             }
+            if ($mode === 'slowexit') {
+                usleep(1000 * (int) $argv[2]);
+            }
             exit(0);
         }
         send(frame(1, '', json_encode(['pid' => getmypid()]), 0, false));
