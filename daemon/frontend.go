@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 
 	"github.com/rr-systemd/rrd/daemon/config"
@@ -23,6 +22,7 @@ type frontend struct {
 	name     string
 	server   server
 	requests func() uint64
+	problem  func() string // why the daemon is degraded, "" if it is not; may be nil
 	// check and apply are the two steps of a reload that concern the frontend
 	// itself: what check finds keeps everything as it is.
 	check func(*settings) error
@@ -39,19 +39,19 @@ type server interface {
 // startHTTP opens the sockets, boots the pools and serves. Connections that come
 // meanwhile wait in the backlog of the socket.
 func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
-	listeners, err := d.sockets.stream("http", "http.address", s.http.Address)
+	open, err := d.openHTTP(s)
 	if err != nil {
-		return s.tree.At("http.address", err)
+		return err
 	}
 	log := d.root.With(logkey.Logger, "http")
 	main, others, err := d.httpWorkers(s)
 	if err != nil {
-		closeAll(listeners)
+		open.close()
 		return err
 	}
 	middleware, err := http.NewMiddleware(s.http.Config, http.Environment{Log: log, Metrics: d.metrics, Dir: s.server.Dir})
 	if err != nil {
-		closeAll(listeners)
+		open.close()
 		return &StartError{Phase: PhaseInit, Section: "http", Err: located(s.tree, "http", err)}
 	}
 	pools := make(map[string]ipc.Executor)
@@ -60,7 +60,10 @@ func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
 	}
 	srv, err := http.New(http.Options{
 		Config:     s.http.Config,
-		Listeners:  listeners,
+		Listeners:  open.plain,
+		TLS:        open.tls,
+		QUIC:       open.quic,
+		FastCGI:    open.fcgi,
 		Pool:       main.pool,
 		Pools:      pools,
 		Log:        log,
@@ -68,14 +71,23 @@ func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
 		Middleware: middleware,
 	})
 	if err != nil {
-		closeAll(listeners)
-		return s.tree.At("http", err)
+		open.close()
+		return located(s.tree, "http", err)
 	}
 	main.requests = func() uint64 { return srv.Stats().Requests }
+	var newCertificates func()
 	d.addFrontend(&frontend{
-		name: "http", server: srv, requests: main.requests,
-		check: func(s *settings) error { return checkRoutes(s, pools) },
-		apply: func(s *settings) { srv.SetRoutes(&s.http.Config) },
+		name: "http", server: srv, requests: main.requests, problem: srv.Problem,
+		check: func(s *settings) (err error) {
+			if newCertificates, err = srv.PrepareCertificates(s.http.Config); err != nil {
+				return located(s.tree, "http", err)
+			}
+			return checkRoutes(s, pools)
+		},
+		apply: func(s *settings) {
+			srv.SetRoutes(&s.http.Config)
+			newCertificates()
+		},
 	})
 	byName := func(a, b *workers) int { return cmp.Compare(a.name, b.name) }
 	all := append([]*workers{main}, slices.SortedFunc(maps.Values(others), byName)...)
@@ -145,10 +157,4 @@ func (d *Daemon) addFrontend(f *frontend) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.frontends = append(slices.Clip(d.frontends), f)
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		l.Close()
-	}
 }

@@ -23,10 +23,7 @@ type httpSettings struct {
 	Pools map[string]*pool.Config `cfg:"pools"`
 
 	// What RoadRunner serves and this version does not. It is refused, not left
-	// out: a site without its TLS, CORS or access rules must not come up.
-	SSL   any `cfg:"ssl"`
-	HTTP3 any `cfg:"http3"`
-	FCGI  any `cfg:"fcgi"`
+	// out: a site that counts on it must not come up.
 	Cache any `cfg:"cache"`
 
 	tree *config.Tree
@@ -53,6 +50,7 @@ func (h *httpSettings) Validate() error {
 		errs = append(errs, located(h.tree, "http.pools."+name, p.Validate()))
 		h.warnOfUploads(p.Isolation)
 	}
+	h.warnOfTLS()
 	refuse := func(key, what string) {
 		fix := "remove it, and put a proxy that does it in front"
 		if strings.Contains(what, `"cache"`) {
@@ -95,4 +93,14 @@ func (s *settings) specHTTP(key string, cfg pool.Config, w wiring) (worker.Spec,
 		err = s.isolate(&spec, key, cfg.Isolation, s.http.Uploads.Dir)
 	}
 	return spec, err
+}
+
+// warnOfTLS names what RoadRunner leaves out without a word.
+func (h *httpSettings) warnOfTLS() {
+	if h.SSL != nil && !h.SSL.Enabled() {
+		h.tree.Warn("http.ssl", "TLS is not served: there is no certificate", "set key and cert, or acme")
+	}
+	if h.SSL != nil && h.SSL.RootCA != "" && h.SSL.ClientAuthType == "" {
+		h.tree.Warn("http.ssl.root_ca", "no client is asked for a certificate", "set client_auth_type, for example require_and_verify_client_cert")
+	}
 }

@@ -61,16 +61,28 @@ func (s *sockets) stream(name, key, dsn string) ([]net.Listener, error) {
 	return listeners, err
 }
 
+// handedOver logs a socket of a socket unit.
+func (s *sockets) handedOver(name, key, dsn string, addr net.Addr) {
+	s.log.Info("socket inherited from systemd", logkey.Socket, name, "address", addr.String())
+	if dsn != "" {
+		s.log.Debug("configured address not bound, the inherited socket is used instead", logkey.Key, key, "address", dsn)
+	}
+}
+
+// store lets systemd keep a socket over a restart.
+func (s *sockets) store(name, stored string, conn syscall.Conn) {
+	if err := s.notify.Store(stored, conn); err != nil {
+		s.log.Warn("socket cannot be kept over a restart", logkey.Socket, name, logkey.Error, err)
+	}
+}
+
 func (s *sockets) find(name, key, dsn string) (listeners []net.Listener, inherited bool, err error) {
 	if listeners, err = s.inherited.Listeners(name); err != nil {
 		return nil, false, err
 	}
 	if len(listeners) > 0 {
 		for _, l := range listeners {
-			s.log.Info("socket inherited from systemd", logkey.Socket, name, "address", l.Addr().String())
-		}
-		if dsn != "" {
-			s.log.Debug("configured address not bound, the inherited socket is used instead", logkey.Key, key, "address", dsn)
+			s.handedOver(name, key, dsn, l.Addr())
 		}
 		return listeners, true, nil
 	}
@@ -95,9 +107,7 @@ func (s *sockets) find(name, key, dsn string) (listeners []net.Listener, inherit
 		u.SetUnlinkOnClose(!s.notify.Enabled())
 	}
 	if conn, ok := l.(syscall.Conn); ok {
-		if err := s.notify.Store(stored, conn); err != nil {
-			s.log.Warn("socket cannot be kept over a restart", logkey.Socket, name, logkey.Error, err)
-		}
+		s.store(name, stored, conn)
 	}
 	return []net.Listener{l}, false, nil
 }
@@ -218,4 +228,10 @@ func removeStale(path string) error {
 		return err
 	}
 	return nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }

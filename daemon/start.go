@@ -21,7 +21,7 @@ func (d *Daemon) start(serving context.Context) error {
 	for _, w := range s.tree.Warnings() {
 		d.log.Warn(w.String())
 	}
-	if s.http != nil && s.http.Address == "" && !d.sockets.inherited.Has("http") {
+	if s.http != nil && !s.http.serves(d.sockets.inherited.Has) {
 		return &StartError{Phase: PhaseInit, Section: "http", Err: s.tree.Locate(&config.Error{
 			Key:     "http.address",
 			Problem: "unable to run http service, no method has been specified (http, https, http/2 or FastCGI)",
@@ -73,7 +73,9 @@ func (d *Daemon) wanted(rpcListen []string) []string {
 		names = append(names, storeName("rpc", dsn))
 	}
 	if d.boot.http != nil {
-		names = append(names, storeName("http", d.boot.http.Address))
+		for name, address := range d.boot.http.addresses() {
+			names = append(names, storeName(name, address))
+		}
 	}
 	return names
 }

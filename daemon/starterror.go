@@ -144,6 +144,9 @@ func (e *StartError) RoadRunner() string {
 		operation = "\n\tstatic_plugin_init:\n\tstatic_plugin_valid: "
 	case e.Section == "http":
 		operation = "\n\thttp_plugin_init:\n\tvalidation: "
+		if own != nil && strings.HasPrefix(own.Key, "http.ssl.") {
+			operation = "\n\thttp_plugin_init:\n\tvalidation:\n\tssl_valid: "
+		}
 	}
 	return "handle_serve_command:" + operation + cause
 }

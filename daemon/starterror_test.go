@@ -50,9 +50,13 @@ func TestBadConfiguration(t *testing.T) {
 			want: []string{"app.yaml: line 7: http.address", "write for example"},
 			rr:   "handle_serve_command:\n\thttp_plugin_init:\n\tvalidation: unable to run http service, no method has been specified (http, https, http/2 or FastCGI)",
 		}, {
-			name: "key that is not served", old: "  pool:", new: "  ssl: {address: \":443\"}\n  pool:",
-			want: []string{"app.yaml: line 9: http.ssl", "not served", "remove it"},
-			rr:   "handle_serve_command:\n\thttp_plugin_init:\n\tvalidation: key \"ssl\" is not served",
+			name: "key that is not served", old: "  pool:", new: "  cache: {}\n  pool:",
+			want: []string{"app.yaml: line 9: http.cache", "not served", "remove it"},
+			rr:   "handle_serve_command:\n\thttp_plugin_init:\n\tvalidation: key \"cache\" is not served",
+		}, {
+			name: "no certificate", old: "  pool:", new: "  ssl: {key: no.pem, cert: no.pem}\n  pool:",
+			want: []string{"app.yaml: line 9: http.ssl.key", "'no.pem'", "does not exists"},
+			rr:   "handle_serve_command:\n\thttp_plugin_init:\n\tvalidation:\n\tssl_valid: key file 'no.pem' does not exists",
 		}, {
 			name: "port in use", old: "unix://http.sock", new: taken.Addr().String(),
 			want: []string{"app.yaml: line 8: http.address", taken.Addr().String(), "in use", "choose another"},

@@ -95,6 +95,15 @@ func (d *Daemon) assess() {
 			short, trouble = append(short, text), append(trouble, text)
 		}
 	}
+	for _, f := range d.parts() {
+		if f.problem == nil {
+			continue
+		}
+		if text := f.problem(); text != "" {
+			text = f.name + ": " + text
+			short, trouble = append(short, text), append(trouble, text)
+		}
+	}
 	if d.health.assess(strings.Join(short, ", "), len(trouble) > 0) {
 		d.publishStatus()
 	}

@@ -15,6 +15,7 @@ var sockets = map[string]string{
 	"rr-http@.socket":    "http",
 	"rr-https@.socket":   "https",
 	"rr-h3@.socket":      "h3",
+	"rr-fcgi@.socket":    "fcgi",
 	"rr-rpc@.socket":     "rpc",
 	"rr-grpc@.socket":    "grpc",
 	"rr-status@.socket":  "status",

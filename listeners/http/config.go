@@ -19,7 +19,7 @@ const (
 // NotServed lists the keys of the http section that RoadRunner knows and this
 // version does not serve. The caller decides whether such a key is refused or
 // warned about.
-var NotServed = []string{"ssl", "http3", "fcgi", "cache"}
+var NotServed = []string{"cache"}
 
 // Config is the http section without its pool, which the daemon decodes.
 // Call Defaults, then Validate.
@@ -40,6 +40,9 @@ type Config struct {
 	Middleware []string `cfg:"middleware"`
 	Uploads    Uploads  `cfg:"uploads"`
 	HTTP2      HTTP2    `cfg:"http2"`
+	SSL        *SSL     `cfg:"ssl"`   // nil: no TLS
+	HTTP3      *HTTP3   `cfg:"http3"` // nil: no HTTP/3, unless its socket is inherited
+	FCGI       FCGI     `cfg:"fcgi"`
 
 	MiddlewareConfig `cfg:",squash"`
 
@@ -64,7 +67,7 @@ type Uploads struct {
 	Allow  []string `cfg:"allow"`
 }
 
-// HTTP2 configures HTTP/2 without TLS.
+// HTTP2 configures HTTP/2, which TLS always offers.
 type HTTP2 struct {
 	// H2C accepts HTTP/2 with prior knowledge on the plain listener. The way by
 	// "Upgrade: h2c" is not offered (RFC 9113 withdrew it).
@@ -104,6 +107,7 @@ func (c *Config) Defaults() {
 	if c.Codec == "" {
 		c.Codec = CodecJSON
 	}
+	c.tlsDefaults()
 	for _, t := range []struct {
 		d   *time.Duration
 		def time.Duration
@@ -143,6 +147,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Codec != "" && c.Codec != CodecJSON && c.Codec != CodecProto {
 		return fmt.Errorf("http.codec: unknown codec %q: use %s or %s", c.Codec, CodecJSON, CodecProto)
+	}
+	if err := c.validateTLS(); err != nil {
+		return err
 	}
 	if err := c.validateRoutes(); err != nil {
 		return err

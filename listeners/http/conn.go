@@ -30,8 +30,9 @@ type conn struct {
 	state    atomic.Int32 // http.ConnState
 	changes  atomic.Uint32
 	begun    atomic.Bool // bytes of a next request were read
-	http2    atomic.Bool // prior knowledge; such a connection is ended by GOAWAY
+	http2    atomic.Bool // such a connection is ended by GOAWAY
 	released atomic.Bool
+	records  *tlsRecords // nil without TLS; used by whoever reads
 
 	mu       sync.Mutex // orders the two that set the deadline
 	deadline time.Time  // the one that net/http wants
@@ -54,6 +55,7 @@ func (c *conn) Read(p []byte) (int, error) {
 				return 0, err // it was net/http's own deadline
 			}
 		}
+		c.records.feed(p[:max(n, 0)])
 		if n > 0 && !c.begun.Load() {
 			if c.changes.Load() <= 1 && bytes.HasPrefix(p[:n], http2Preface) {
 				c.http2.Store(true)
@@ -62,6 +64,13 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		return n, err
 	}
+}
+
+// shaken says that the handshake of TLS is over. What was read of the first
+// request already is in the hands of the TLS layer, unless a record is cut off.
+func (c *conn) shaken(http2 bool) {
+	c.http2.Store(http2)
+	c.begun.Store(!c.records.whole())
 }
 
 // readNow reads what the kernel has, deadline or not.
@@ -179,7 +188,7 @@ func (s *Server) connState(nc net.Conn, state http.ConnState) {
 		return
 	}
 	if state == http.StateIdle {
-		c.begun.Store(false)
+		c.begun.Store(!c.records.whole())
 	}
 	c.state.Store(int32(state))
 	c.changes.Add(1)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -24,16 +26,16 @@ const (
 //     accepted connection is known;
 //  2. answers what still comes on open connections, and asks the clients to
 //     close them; releases connections once they are idle (see conn);
-//  3. when HTTP/1 is over, lets net/http say GOAWAY to HTTP/2 connections.
+//     meanwhile HTTP/3 ends by GOAWAY (see http3Server.shutdown);
+//  3. when HTTP/1 and FastCGI are over, lets net/http say GOAWAY to HTTP/2
+//     connections.
 //
 // http.Server.Shutdown by itself closes a connection unanswered whose request
 // is read after it began (golang.org/issue/75591), so it comes last. When ctx
 // ends first, its error is returned and the rest stays open; call Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopServing()
-	for _, l := range s.listeners {
-		l.stop()
-	}
+	s.stopAccepting()
 	served := make(chan struct{})
 	go func() { // ends with the Serve calls, at the latest in Close
 		s.running.Wait()
@@ -44,13 +46,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for _, l := range s.listeners {
-		_ = l.Close()
+	s.closeListeners()
+	var group errgroup.Group
+	if s.h3 != nil {
+		group.Go(func() error { return s.h3.shutdown(ctx) })
 	}
-	if err := s.drainHTTP1(ctx); err != nil {
-		return err
-	}
-	if err := s.http.Shutdown(ctx); err != nil {
+	group.Go(func() error {
+		if err := s.drainHTTP1(ctx); err != nil {
+			return err
+		}
+		return s.http.Shutdown(ctx)
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	s.stopOnce.Do(func() { close(s.stopped) })
@@ -63,7 +70,7 @@ type lull struct {
 	since   time.Time
 }
 
-// drainHTTP1 returns when no HTTP/1 connection is left.
+// drainHTTP1 returns when no connection of HTTP/1 or FastCGI is left.
 func (s *Server) drainHTTP1(ctx context.Context) error {
 	lulls := make(map[*conn]lull)
 	tick := time.NewTicker(drainTick)

@@ -1,5 +1,6 @@
-// Package http serves HTTP/1.1 and unencrypted HTTP/2 and gives every request
-// to a PHP worker, with RoadRunner's contract on both sides.
+// Package http serves HTTP/1.1, HTTP/2, HTTP/3 and FastCGI, plain and over TLS,
+// and gives every request to a PHP worker, with RoadRunner's contract on both
+// sides.
 package http
 
 import (
@@ -23,7 +24,10 @@ import (
 // Options of New.
 type Options struct {
 	Config    Config
-	Listeners []net.Listener // the server closes them
+	Listeners []net.Listener   // without TLS; the server closes all of its sockets
+	TLS       []net.Listener   // http.ssl
+	QUIC      []net.PacketConn // http.http3
+	FastCGI   []net.Listener   // http.fcgi
 	Pool      ipc.Executor
 	Pools     map[string]ipc.Executor // those of http.pools, for http.routes
 	Log       *slog.Logger            // nil: slog's default
@@ -46,12 +50,11 @@ type Stats struct {
 //	New ── Run ──► serving ── Shutdown ──► draining ──► stopped
 //	  └──────────────┴────────── Close ───────┴───────────┘
 type Server struct {
-	http      http.Server
-	handler   *handler
-	pool      ipc.Executor
-	pools     map[string]ipc.Executor
-	listeners []*listener
-	log       *slog.Logger
+	transports
+	handler *handler
+	pool    ipc.Executor
+	pools   map[string]ipc.Executor
+	log     *slog.Logger
 
 	conns    connSet
 	draining atomic.Bool
@@ -73,8 +76,8 @@ func New(o Options) (*Server, error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
-	if len(o.Listeners) == 0 {
-		return nil, ErrNoListener
+	if len(o.Listeners)+len(o.TLS)+len(o.FastCGI) == 0 {
+		return nil, ErrNoListener // HTTP/3 alone does not count: clients find it through TLS
 	}
 	if o.Pool == nil {
 		return nil, errors.New("http: Options.Pool is missing")
@@ -92,20 +95,8 @@ func New(o Options) (*Server, error) {
 	for _, m := range o.Middleware {
 		h = m(h)
 	}
-	t := o.Config.Timeouts
-	s.http = http.Server{
-		Handler:           s.count(h),
-		ReadHeaderTimeout: limit(t.ReadHeader),
-		IdleTimeout:       limit(t.Idle),
-		ConnState:         s.connState,
-		ErrorLog:          slog.NewLogLogger(serverLog{o.Log.Handler()}, slog.LevelError),
-		Protocols:         new(http.Protocols),
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: int(o.Config.HTTP2.MaxConcurrentStreams)},
-	}
-	s.http.Protocols.SetHTTP1(true)
-	s.http.Protocols.SetUnencryptedHTTP2(o.Config.HTTP2.H2C)
-	for _, l := range o.Listeners {
-		s.listeners = append(s.listeners, newListener(l, &s.conns))
+	if err := s.open(&o, s.count(h)); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -130,7 +121,7 @@ func (s *Server) count(h http.Handler) http.Handler {
 
 // Stats returns the current counts.
 func (s *Server) Stats() Stats {
-	return Stats{Requests: s.requests.Load(), Active: s.active.Load(), Conns: s.conns.len()}
+	return Stats{Requests: s.requests.Load(), Active: s.active.Load(), Conns: s.conns.len() + s.h3.len()}
 }
 
 // Run serves until Shutdown or Close is over. When ctx ends it closes the
@@ -138,32 +129,39 @@ func (s *Server) Stats() Stats {
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	var group errgroup.Group
+	background, end := context.WithCancel(ctx)
+	defer end()
+	var parts, group errgroup.Group
+	for _, part := range s.background() {
+		parts.Go(func() error { return part(background) })
+	}
 	for _, l := range s.startServing() {
 		group.Go(func() error {
 			defer s.running.Done()
-			err := s.http.Serve(l)
+			err := l.serve()
 			if s.draining.Load() || errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
 			_ = s.Close() // one dead listener: do not go on half served
-			return fmt.Errorf("cannot serve on %s: %w", l.Addr(), err)
+			return fmt.Errorf("cannot serve on %s: %w", l.addr, err)
 		})
 	}
 	err := group.Wait()
 	<-s.stopped
-	return err
+	end()
+	return errors.Join(err, parts.Wait())
 }
 
-// startServing returns the listeners to serve on, none when it is too late.
-func (s *Server) startServing() []*listener {
+// startServing returns what to serve on, nothing when it is too late.
+func (s *Server) startServing() []serving {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining.Load() {
 		return nil
 	}
-	s.running.Add(len(s.listeners))
-	return s.listeners
+	list := s.servings()
+	s.running.Add(len(list))
+	return list
 }
 
 func (s *Server) stopServing() {
@@ -176,11 +174,7 @@ func (s *Server) stopServing() {
 // their client. It is idempotent and does not wait for handlers.
 func (s *Server) Close() error {
 	s.stopServing()
-	for _, l := range s.listeners {
-		_ = l.Close()
-	}
-	// It reports listeners that are closed already, which is as it should be.
-	_ = s.http.Close()
+	s.closeTransports()
 	s.stopOnce.Do(func() { close(s.stopped) })
 	return nil
 }

@@ -69,10 +69,6 @@ func reason(c *goldenCase) string {
 		return "service"
 	case c.Area != "http":
 		return ""
-	case http["fcgi"] != nil:
-		return "http: FastCGI"
-	case http["ssl"] != nil:
-		return "http: TLS"
 	case http["middleware"] != nil || http["headers"] != nil || http["static"] != nil || http["trusted_subnets"] != nil:
 		return "http: middleware"
 	}
