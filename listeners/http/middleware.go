@@ -28,10 +28,14 @@ type middlewareConstructor func(Config, Environment) (Middleware, error)
 // middlewares are those that http.middleware may name. Each has a file of its
 // own, and a line here.
 var middlewares = map[string]middlewareConstructor{
+	"access_log":      newAccessLog,
+	"basic_auth":      newBasicAuth,
 	"gzip":            newGzip,
 	"headers":         newHeaders,
 	"http_metrics":    newHTTPMetrics,
 	"proxy_ip_parser": newProxyIPParser,
+	"rate_limit":      newRateLimit,
+	"request_id":      newRequestID,
 	"sendfile":        newSendfile,
 	"static":          newStatic,
 }

@@ -12,9 +12,13 @@ type MiddlewareConfig struct {
 	// Extensions to RoadRunner's keys.
 
 	// TrustedHeaders are the fields that proxy_ip_parser reads, in order.
-	TrustedHeaders []string `cfg:"trusted_headers"`
-	Sendfile       Sendfile `cfg:"sendfile"`
-	Gzip           Gzip     `cfg:"gzip"`
+	TrustedHeaders []string  `cfg:"trusted_headers"`
+	Sendfile       Sendfile  `cfg:"sendfile"`
+	Gzip           Gzip      `cfg:"gzip"`
+	RequestID      RequestID `cfg:"request_id"`
+	AccessLog      AccessLog `cfg:"access_log"`
+	RateLimit      RateLimit `cfg:"rate_limit"`
+	BasicAuth      BasicAuth `cfg:"basic_auth"`
 }
 
 // validate checks every section, whether its middleware is listed or not. It
@@ -23,6 +27,10 @@ func (c *MiddlewareConfig) validate() error {
 	checks := []func() error{
 		func() error { _, err := newTrustedProxies(c.TrustedSubnets, c.TrustedHeaders); return err },
 		c.Gzip.validate,
+		c.RequestID.validate,
+		c.AccessLog.validate,
+		c.RateLimit.validate,
+		c.BasicAuth.validate,
 	}
 	if c.Static != nil {
 		checks = append(checks, c.Static.validate)

@@ -28,6 +28,10 @@ func (ids *requestIDs) of(r *http.Request) string {
 	if v := r.Header["X-Request-Id"]; len(v) > 0 && saneID(v[0]) {
 		return v[0]
 	}
+	return ids.new()
+}
+
+func (ids *requestIDs) new() string {
 	var buf [40]byte
 	id := strconv.AppendUint(append(buf[:0], ids.prefix...), ids.next.Add(1), 36)
 	return string(id)

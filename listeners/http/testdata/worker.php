@@ -80,6 +80,9 @@ while (true) {
         case '/stream-die':
             answer(200, [], 'part', 1);
             exit(1);
+        case '/sendfile':
+            answer(200, ['X-Sendfile' => [$r['rawQuery']]], 'dropped');
+            break;
         case '/die':
             exit(3);
         case '/error':
