@@ -33,7 +33,7 @@ func (v controlView) Status() control.Status {
 	for _, w := range d.allWorkers() {
 		p := w.pool.Stats()
 		s.Pools = append(s.Pools, control.Pool{
-			Name: w.name, Generation: p.Generation, Workers: p.Workers,
+			Name: w.name, Generation: p.Generation, Workers: p.Workers, Target: p.Target,
 			Ready: p.Ready, Working: p.Working, Draining: p.Draining, Queue: p.Waiting, Execs: p.Execs,
 		})
 		s.Queue += p.Waiting

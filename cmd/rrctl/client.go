@@ -64,6 +64,16 @@ func (c *cli) printJSON(v any) error {
 	return e.Encode(v)
 }
 
+// completeFirst completes the first argument only.
+func (c *cli) completeFirst(list cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return list(cmd, args, typed)
+	}
+}
+
 // completePlugins lists what has workers, for the shell.
 func (c *cli) completePlugins(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)

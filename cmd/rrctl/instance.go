@@ -25,6 +25,15 @@ func (c *cli) dsn() (string, error) {
 	case c.socket != "":
 		return "unix://" + c.socket, nil
 	}
+	name, err := c.chosen()
+	if err != nil {
+		return "", err
+	}
+	return "unix://" + filepath.Join(c.runDir, name, socketName), nil
+}
+
+// chosen is the name of the instance: as given, or the only one.
+func (c *cli) chosen() (string, error) {
 	name := c.instance
 	if name == "" {
 		name = os.Getenv("RR_INSTANCE")
@@ -43,7 +52,7 @@ func (c *cli) dsn() (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || name == ".." || name == "." {
 		return "", usageError{fmt.Errorf("%q is no instance name; name a socket with --socket", name)}
 	}
-	return "unix://" + filepath.Join(c.runDir, name, socketName), nil
+	return name, nil
 }
 
 // instances lists the instances that have an RPC socket, sorted.

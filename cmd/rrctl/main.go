@@ -3,7 +3,7 @@
 // RoadRunner's commands.
 //
 // Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon
-// reachable, 4 not allowed. As rr: 0 or 1.
+// reachable, 4 not allowed, 5 done with warnings (doctor). As rr: 0 or 1.
 package main
 
 import (
@@ -26,6 +26,7 @@ const (
 	exitUsage
 	exitNoDaemon
 	exitRefused
+	exitWarned
 )
 
 // cli is what every command needs of the outside.
@@ -78,6 +79,8 @@ func (c *cli) run(ctx context.Context, name string, args []string) int {
 		return exitNoDaemon
 	case rpc.Refused(err), errors.Is(err, fs.ErrPermission):
 		return exitRefused
+	case errors.Is(err, errWarned):
+		return exitWarned
 	}
 	return exitFailed
 }

@@ -15,7 +15,7 @@ the environment variable RR_INSTANCE; without either it is the only one that
 runs. --socket names the RPC socket itself, a path or unix:// or tcp:// address.
 
 Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon reachable,
-4 not allowed.`
+4 not allowed, 5 done with warnings (doctor).`
 
 func (c *cli) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -39,7 +39,8 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	_ = root.RegisterFlagCompletionFunc("instance", c.completeInstances)
 
-	for _, talk := range []*cobra.Command{c.statusCommand(), c.workersCommand(), c.topCommand(), c.reloadCommand(), c.resetCommand(), c.stopCommand()} {
+	for _, talk := range []*cobra.Command{c.statusCommand(), c.workersCommand(), c.topCommand(), c.reloadCommand(), c.resetCommand(), c.scaleCommand(),
+		c.stopCommand(), c.logsCommand(), c.unitsCommand(), c.doctorCommand()} {
 		talk.Flags().StringVar(&c.instance, "instance", c.instance, "instance to talk to")
 		_ = talk.RegisterFlagCompletionFunc("instance", c.completeInstances)
 		root.AddCommand(talk)

@@ -25,6 +25,7 @@ type fakeDaemon struct {
 	reload error
 	failed string // pool that keeps its old generation
 	stop   chan control.StopRequest
+	more   atomic.Int32 // workers of http
 }
 
 func (*fakeDaemon) Plugins() []string { return []string{"service", "jobs", "http", "empty"} }
@@ -57,8 +58,21 @@ func (*fakeDaemon) Jobs(_ context.Context, plugin string) []*informer.Job {
 	}
 }
 
-func (*fakeDaemon) AddWorker(context.Context, string) error    { return nil }
-func (*fakeDaemon) RemoveWorker(context.Context, string) error { return nil }
+func (d *fakeDaemon) AddWorker(_ context.Context, plugin string) error {
+	if plugin != "http" {
+		return nil // as in debug mode
+	}
+	if d.more.Load() == 2 {
+		return errors.New("worker exited with code 255")
+	}
+	d.more.Add(1)
+	return nil
+}
+
+func (d *fakeDaemon) RemoveWorker(context.Context, string) error {
+	d.more.Add(-1)
+	return nil
+}
 
 func (*fakeDaemon) Reset(_ context.Context, plugin string) error {
 	if plugin == "jobs" {
@@ -72,6 +86,7 @@ func (d *fakeDaemon) Status() control.Status {
 	if state, _ := d.state.Load().(string); state != "" {
 		s.State = state
 	}
+	s.Pools[0].Target += int(d.more.Load())
 	return s
 }
 
@@ -131,7 +146,7 @@ func sampleStatus() control.Status {
 			{Name: "rpc", Network: "unix", Address: "/run/rr/app/rpc.sock"},
 		},
 		Pools: []control.Pool{
-			{Name: "http", Generation: 3, Workers: 4, Ready: 1, Working: 3, Queue: 2, Execs: 1234567},
+			{Name: "http", Generation: 3, Workers: 4, Target: 4, Ready: 1, Working: 3, Queue: 2, Execs: 1234567},
 			{Name: "jobs", Generation: 1, Workers: 10, Ready: 10},
 		},
 		HTTPRequests: 1234567, Queue: 2,

@@ -68,6 +68,7 @@ type Pool struct {
 	Name       string `json:"name"`
 	Generation uint64 `json:"generation"`
 	Workers    int    `json:"workers"`
+	Target     int    `json:"target"` // workers wanted; 0 in debug mode
 	Ready      int    `json:"ready"`
 	Working    int    `json:"working"`
 	// Draining workers are let go and finish the request that they have.
