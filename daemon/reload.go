@@ -143,6 +143,7 @@ func needRestart(boot, next *settings) []string {
 	below := func(list []string, key string) bool {
 		return slices.ContainsFunc(list, func(l string) bool { return key == l || strings.HasPrefix(key, l+".") })
 	}
+	sections := slices.Concat(restartable(boot.tree), restartable(next.tree))
 	return slices.DeleteFunc(config.Diff(boot.tree, next.tree), func(key string) bool {
 		if name, ok := strings.CutPrefix(key, "http.pools."); ok && boot.http != nil {
 			name, _, _ = strings.Cut(name, ".")
@@ -150,15 +151,18 @@ func needRestart(boot, next *settings) []string {
 				return false // a pool that is not there
 			}
 		}
-		return !below(restartable(), key) || below(live, key) && !below(fixed, key)
+		return !below(sections, key) || below(live, key) && !below(fixed, key)
 	})
 }
 
 // restartable are the sections whose changes a restart applies.
-func restartable() []string {
+func restartable(tree *config.Tree) []string {
 	sections := []string{"server", "rpc", "http", "endure"}
 	for _, m := range modules {
 		sections = append(sections, m.sections...)
+		if m.named != nil {
+			sections = append(sections, m.named(tree)...)
+		}
 	}
 	return sections
 }

@@ -13,6 +13,8 @@ import (
 type module struct {
 	name     string   // of the section, and in messages
 	sections []string // all top-level keys that it reads
+	// named returns further ones, which the configuration itself names.
+	named func(*config.Tree) []string
 	// settings returns what the section is decoded into, nil if the module is
 	// off.
 	settings func(*config.Tree) section
@@ -26,7 +28,7 @@ type module struct {
 
 // modules are all services, in the order in which they are started. Each has a
 // file of its own, and a line here.
-var modules = []module{lockModule}
+var modules = []module{kvModule, lockModule}
 
 // service is a module at work. All of its functions may be nil.
 type service struct {

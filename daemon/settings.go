@@ -44,7 +44,8 @@ func load(o config.Options) (*settings, error) {
 func decode(tree *config.Tree) (*settings, error) {
 	s := &settings{tree: tree, modules: make(map[string]section)}
 	var errs []error
-	if err := tree.Unknown(config.Sections...); err != nil {
+	served := slices.Concat(served, restartable(tree))
+	if err := tree.Unknown(slices.Concat(config.Sections, served)...); err != nil {
 		errs = append(errs, &StartError{Phase: PhaseInit, Section: "config", Err: err})
 	}
 	section := func(name string, into section) {
@@ -80,10 +81,9 @@ func decode(tree *config.Tree) (*settings, error) {
 		key, problem, _ := strings.Cut(text, ": ")
 		tree.Warn(key, problem, "")
 	}
-	known := slices.Concat(served, restartable())
 	for _, name := range config.Sections {
 		// No error, so that one file serves both during a move.
-		if tree.Has(name) && !slices.Contains(known, name) {
+		if tree.Has(name) && !slices.Contains(served, name) {
 			tree.Warn(name, "section is not served by this version and is left out", "")
 		}
 	}

@@ -31,12 +31,13 @@ server: {command: php a.php, env: {A: "1"}}
 http: {address: ":8080", pool: {num_workers: 2, debug: false}}
 rpc: {listen: "tcp://127.0.0.1:6001"}
 endure: {grace_period: 10s}
-kv: {a: {driver: memory}}
+kv: {a: {driver: memory, config: {}}, cache: {driver: redis}}
+cache: {db: 1}
 `
 	after := strings.NewReplacer("a.php", "b.php", `A: "1"`, "B: x", "num_workers: 2", "max_jobs: 5", "debug: false", "debug: true",
-		"6001", "6002", "10s", "20s, watchdog_sec: 5", "memory", "redis", ":8080", ":8081").Replace(before) + "logs: {level: error}\n"
+		"6001", "6002", "10s", "20s, watchdog_sec: 5", "memory", "boltdb", "db: 1", "db: 2", ":8080", ":8081").Replace(before) + "logs: {level: error}\n"
 	got := needRestart(decoded(t, before), decoded(t, after))
-	want := []string{"endure.watchdog_sec", "http.address", "http.pool.debug", "rpc.listen"}
+	want := []string{"cache.db", "endure.watchdog_sec", "http.address", "http.pool.debug", "kv.a.driver", "rpc.listen"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -122,9 +122,19 @@ func explained(err error) error {
 	return fmt.Errorf("%w%s", err, story)
 }
 
+// saidByRoadRunner is RoadRunner's whole text, for a mistake that it finds in
+// another phase than rrd does.
+type saidByRoadRunner string
+
+func (s saidByRoadRunner) Error() string { return string(s) }
+
 // RoadRunner is the text that `rr serve` prints for the same failure (recorded
 // from v2025.1.15).
 func (e *StartError) RoadRunner() string {
+	var said saidByRoadRunner
+	if errors.As(e.Err, &said) {
+		return said.Error()
+	}
 	cause := e.Err.Error()
 	var own *config.Error
 	if errors.As(e.Err, &own) {

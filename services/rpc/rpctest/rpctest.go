@@ -29,7 +29,8 @@ func Serve(t testing.TB, opts rpc.Options, register func(*rpc.Server)) string {
 	s := rpc.New(opts)
 	register(s)
 	ended := make(chan error, 1)
-	go func() { ended <- s.Run(t.Context()) }()
+	ctx := t.Context()
+	go func() { ended <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		_ = s.Close()
 		if err := <-ended; err != nil {
