@@ -16,6 +16,10 @@ import (
 	"github.com/rr-systemd/rrd/daemon/logging"
 	"github.com/rr-systemd/rrd/listeners/http"
 	"github.com/rr-systemd/rrd/pool"
+	"github.com/rr-systemd/rrd/services/kv/boltdb"
+	"github.com/rr-systemd/rrd/services/kv/memcached"
+	"github.com/rr-systemd/rrd/services/kv/memory"
+	"github.com/rr-systemd/rrd/services/kv/redis"
 )
 
 var pages = []string{"rr.yaml.5", "rr@.service.8", "rrctl.1", "rrd.8"}
@@ -188,7 +192,7 @@ func keys(prefix string, typ reflect.Type) []string {
 // TestKeys holds rr.yaml(5) against the structs that the sections are decoded
 // into.
 func TestKeys(t *testing.T) {
-	known := []string{"version", "include", "envfile"}
+	known := []string{"version", "include", "envfile", "kv.NAME.driver", "kv.NAME.config"}
 	for _, section := range []struct {
 		name string
 		into any
@@ -199,6 +203,10 @@ func TestKeys(t *testing.T) {
 		{"logs", logging.Config{}},
 		{"http", http.Config{}},
 		{"http.pool", pool.Config{}},
+		{"memory", memory.Config{}},
+		{"boltdb", boltdb.Config{}},
+		{"redis", redis.Config{}},
+		{"memcached", memcached.Config{}},
 	} {
 		known = append(known, keys(section.name, reflect.TypeOf(section.into))...)
 	}
