@@ -61,8 +61,6 @@ func reason(c *goldenCase) string {
 		return "jobs"
 	case strings.HasPrefix(c.ID, "metrics-") || service == "metrics" || c.Config["metrics"] != nil && hasStepTo(c, "metrics"):
 		return "metrics"
-	case service == "kv":
-		return "kv"
 	case service == "lock":
 		return "lock"
 	case service == "service" && c.Config["service"] != nil:
