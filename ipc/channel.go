@@ -3,6 +3,7 @@ package ipc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"time"
@@ -28,6 +29,10 @@ type Channel struct {
 	started   bool  // the handshake has succeeded
 	streaming bool  // the last frame had the STREAM bit: the next is not the first of an answer
 	broken    error // protocol error or end of file; nothing more can be received
+	accepts   Ability
+	upload    io.Reader // Payload.Upload of the job in work
+	parts     bool      // Payload.Parts of the job in work
+	rest      frameRest
 
 	head [goridge.HeaderSize + goridge.OptionSize]byte
 }
@@ -55,21 +60,34 @@ func newChannel(r, w *os.File) (*Channel, error) {
 // pipe. The worker must read the whole frame before it answers more than a
 // pipe holds; if it does not, only a deadline ends Send.
 //
-// Errors: ErrEmptyPayload, ErrTooLarge, ErrWorkerGone (Recv may still tell why:
+// Errors: ErrEmptyPayload, ErrTooLarge, ErrNoUpload, ErrWorkerGone (Recv may still tell why:
 // what the worker printed before it died), os.ErrDeadlineExceeded,
 // os.ErrClosed. If a part of the frame was written, nothing else can be sent:
 // every further Send, SendStop and CancelStream returns the same error.
 func (c *Channel) Send(p *Payload) error {
-	length := uint64(len(p.Context)) + uint64(len(p.Body))
+	length := p.Len()
 	switch {
 	case length == 0:
 		return ErrEmptyPayload
 	case length > math.MaxUint32:
 		return fmt.Errorf("cannot send %d bytes to the worker: %w", length, ErrTooLarge)
 	}
-	c.streaming = false
-	head := goridge.AppendHeader(c.head[:0], p.Codec, 0, uint32(length), uint32(len(p.Context)))
-	return c.t.write(head, p.Context, p.Body)
+	bits := byte(0)
+	if p.Upload != nil {
+		if !c.Accepts(AskBody) {
+			return ErrNoUpload
+		}
+		bits = goridge.BodyBit
+	}
+	c.streaming, c.upload, c.parts, c.rest = false, p.Upload, p.Parts, frameRest{}
+	head := goridge.AppendHeader(c.head[:0], p.Codec, bits, uint32(length), uint32(len(p.Context)))
+	if p.File == nil {
+		return c.t.write(head, p.Context, p.Body)
+	}
+	if err := c.t.write(head, p.Context, nil); err != nil {
+		return err
+	}
+	return c.sendFile(p)
 }
 
 // SendStop orders the worker to stop: the control frame {"stop":true}.
@@ -105,7 +123,15 @@ func (c *Channel) Recv() (*Message, error) {
 // os.ErrClosed. A PING on a frame that is not the first of an answer is
 // answered with PONG.
 func (c *Channel) RecvInto(m *Message) error {
+	if c.rest.left > 0 {
+		return c.nextPart(m)
+	}
 	h, err := c.header()
+	for err == nil && h.Stream&goridge.BodyBit != 0 {
+		if err = c.uploadPart(h); err == nil {
+			h, err = c.header()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -135,6 +161,9 @@ func (c *Channel) RecvInto(m *Message) error {
 				Received: keep(c.in.b[c.r:c.w])})
 		}
 	}
+	if c.parts && size > wholeSize && h.Flags&goridge.Error == 0 {
+		return c.firstPart(m, h, size, int(contextLen))
+	}
 	if err := c.need(int(size)); err != nil {
 		return err
 	}
@@ -146,8 +175,9 @@ func (c *Channel) RecvInto(m *Message) error {
 		c.consume(int(size))
 		return &SoftError{Text: text}
 	}
-	m.Flags = h.Flags
+	m.Flags, m.Left = h.Flags, 0
 	m.Stream = h.Stream&goridge.StreamBit != 0
+	m.Last = !m.Stream
 	c.take(m, h.Size(), int(size), int(contextLen))
 	if !wasStreaming && len(m.Body) == 0 && string(m.Context) == stopOrder {
 		m.Release()
@@ -155,12 +185,17 @@ func (c *Channel) RecvInto(m *Message) error {
 	}
 	c.streaming = m.Stream
 	if wasStreaming && h.Stream&goridge.PingBit != 0 {
-		// A worker that has died meanwhile is reported by the next Recv;
-		// this frame came in whole.
-		if err := c.sendStreamBit(goridge.PongBit); err != nil && !errors.Is(err, ErrWorkerGone) {
-			m.Release()
-			return c.fail(err)
-		}
+		return c.pong(m)
+	}
+	return nil
+}
+
+// pong answers PING. A worker that has died meanwhile is reported by the next
+// Recv; this frame came in whole.
+func (c *Channel) pong(m *Message) error {
+	if err := c.sendStreamBit(goridge.PongBit); err != nil && !errors.Is(err, ErrWorkerGone) {
+		m.Release()
+		return c.fail(err)
 	}
 	return nil
 }
@@ -168,6 +203,16 @@ func (c *Channel) RecvInto(m *Message) error {
 // SetDeadline sets the time after which Send and Recv give up with
 // os.ErrDeadlineExceeded. The zero time means never.
 func (c *Channel) SetDeadline(t time.Time) error { return c.t.setDeadline(t) }
+
+// SetReadDeadline is SetDeadline for Recv alone.
+func (c *Channel) SetReadDeadline(t time.Time) error { return c.t.setReadDeadline(t) }
+
+// Interrupt makes a Recv of another goroutine, and every later one, end with
+// os.ErrDeadlineExceeded until Resume.
+func (c *Channel) Interrupt() { _ = c.t.r.SetReadDeadline(time.Unix(1, 0)) }
+
+// Resume removes every deadline. No Interrupt may be under way.
+func (c *Channel) Resume() { _ = c.t.clearDeadline() }
 
 // Pending reports whether there are unread bytes. Between two exchanges they
 // belong to no request (an answer too many, or text that PHP printed), and the

@@ -89,7 +89,8 @@ func (c *Channel) handshake(ownPID int) (int, error) {
 		return 0, err
 	}
 	var answer struct {
-		Pid int `json:"pid"`
+		Pid     int      `json:"pid"`
+		Accepts []string `json:"accepts"`
 	}
 	payload := c.in.b[c.r+h.Size() : c.r+size]
 	if err := json.Unmarshal(payload, &answer); err != nil {
@@ -99,6 +100,9 @@ func (c *Channel) handshake(ownPID int) (int, error) {
 	if answer.Pid <= 0 {
 		return 0, c.fail(&ProtocolError{Reason: "pid should be greater than 0", Received: keep(payload),
 			hint: `the worker must answer the pid request with {"pid":N}`})
+	}
+	for _, name := range answer.Accepts {
+		c.accepts |= abilities[name] // of what we do not know we make no use
 	}
 	c.consume(size)
 	c.started = true

@@ -6,6 +6,7 @@ package ipc
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -17,6 +18,17 @@ type Payload struct {
 	Codec   byte
 	Context []byte
 	Body    []byte
+	// File holds the body instead of Body, if it is not nil: its first FileSize
+	// bytes.
+	File     io.ReaderAt
+	FileSize int64
+	// Upload is where the worker gets the body from part by part, while it
+	// works, instead of Body and File. Only a channel that Accepts(AskBody) can do
+	// this. Its reads may wait; an error but io.EOF tells the worker that the rest
+	// will not come.
+	Upload io.Reader
+	// Parts lets a long answer come as several messages, see Message.Left.
+	Parts bool
 
 	// Priority orders payloads that wait for a worker.
 	Priority Priority
@@ -34,6 +46,14 @@ type Payload struct {
 	ID     string
 	Label  string
 	Detail string
+}
+
+// Len is the length of the frame's payload, context and body, in bytes.
+func (p *Payload) Len() int64 {
+	if p.File != nil {
+		return int64(len(p.Context)) + p.FileSize
+	}
+	return int64(len(p.Context)) + int64(len(p.Body))
 }
 
 // Priority is a class of payloads that wait for a worker. A worker that becomes
@@ -58,6 +78,9 @@ type Stream interface {
 	// it gets a STOP frame and its remaining frames are discarded in the
 	// background. Close is idempotent and must always be called.
 	Close()
+	// Cancel makes a Next that waits, and every later one, return an error at
+	// once. Unlike the others it may be called by any goroutine at any time.
+	Cancel()
 }
 
 // Executor runs payloads; pool.Pool is one. Every frontend declares the part
@@ -84,6 +107,11 @@ var (
 	ErrWorkerFailed = errors.New("worker failed")
 	// ErrPoolClosed: the pool is stopping and takes no more payloads.
 	ErrPoolClosed = errors.New("pool is stopped")
+	// ErrNoUpload: the payload has an Upload and the worker cannot ask for it. It
+	// got nothing.
+	ErrNoUpload = errors.New("the worker takes whole bodies only")
+	// ErrCanceled: the stream was canceled.
+	ErrCanceled = errors.New("the answer is not wanted any more")
 	// ErrEmptyPayload: context and body are both empty; PHP would take that
 	// for the order to stop.
 	ErrEmptyPayload = errors.New("payload can not be empty")

@@ -44,23 +44,35 @@ func (c *Channel) need(n int) error {
 	}
 	c.want = n
 	for c.w-c.r < n {
-		got, err := c.t.read()
-		if err == nil {
-			c.w += got
-			continue
+		if err := c.more(); err != nil {
+			return err
 		}
-		if err == io.EOF {
-			if c.w == c.r {
-				return c.fail(io.EOF)
-			}
-			if c.w-c.r < goridge.HeaderSize && looksLikeText(c.in.b[c.r:c.w]) {
-				return c.garbage(io.ErrUnexpectedEOF)
-			}
-			return c.fail(io.ErrUnexpectedEOF)
-		}
-		return err
 	}
 	return nil
+}
+
+// more waits for at least one more byte.
+func (c *Channel) more() error {
+	if c.broken != nil {
+		return c.broken
+	}
+	got, err := c.t.read()
+	if err == nil {
+		c.w += got
+		return nil
+	}
+	if err != io.EOF {
+		return err
+	}
+	switch {
+	case c.rest.left > 0:
+		return c.fail(io.ErrUnexpectedEOF)
+	case c.w == c.r:
+		return c.fail(io.EOF)
+	case c.w-c.r < goridge.HeaderSize && looksLikeText(c.in.b[c.r:c.w]):
+		return c.garbage(io.ErrUnexpectedEOF)
+	}
+	return c.fail(io.ErrUnexpectedEOF)
 }
 
 // beforeRead chooses where the next bytes go: it is called before every attempt

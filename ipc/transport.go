@@ -236,6 +236,14 @@ func (t *transport) setDeadline(at time.Time) error {
 	return t.forceDeadline(at)
 }
 
+func (t *transport) setReadDeadline(at time.Time) error {
+	t.deadline = at
+	if err := t.r.SetReadDeadline(at); err != nil {
+		return t.ioError("set a deadline for", err)
+	}
+	return nil
+}
+
 // clearDeadline removes the deadline, also one that interrupt has set.
 func (t *transport) clearDeadline() error { return t.forceDeadline(time.Time{}) }
 

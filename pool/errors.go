@@ -73,4 +73,7 @@ func (e *WorkerError) Error() string {
 	return b.String()
 }
 
+// Why names the cause: exec_ttl, exit, oom, ...
+func (e *WorkerError) Why() string { return e.Cause.String() }
+
 func (e *WorkerError) Unwrap() []error { return []error{e.kind, e.Err} }

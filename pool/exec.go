@@ -18,7 +18,8 @@ const exitWait = 50 * time.Millisecond
 
 // Exec runs one payload: it waits for a free worker, at most allocate_timeout
 // and as long as ctx lives, and returns with the first message of the answer.
-// ctx has no effect once a worker has the payload.
+// When ctx ends later, a worker that accepts ipc.StopEarly is told; nothing is
+// taken from it.
 //
 //	what the worker does            the worker               the caller
 //	answers                         serves on                gets the answer
@@ -42,7 +43,7 @@ func (p *Pool) Exec(ctx context.Context, payload *ipc.Payload) (ipc.Stream, erro
 		if err != nil {
 			return nil, err
 		}
-		again, err := p.run(m, payload, s)
+		again, err := p.run(ctx, m, payload, s)
 		if !again {
 			if err != nil {
 				return nil, err
@@ -56,6 +57,19 @@ func (p *Pool) Exec(ctx context.Context, payload *ipc.Payload) (ipc.Stream, erro
 	}
 }
 
+// Accepts tells whether the workers of the present generation understand
+// something beyond goridge.
+func (p *Pool) Accepts(a ipc.Ability) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for m := range p.members {
+		if m.gen == p.gen && !m.gone {
+			return m.w.Channel.Accepts(a)
+		}
+	}
+	return false
+}
+
 // attempts bounds how many workers may refuse one payload: each of them once,
 // and one that was started meanwhile.
 func (p *Pool) attempts() int {
@@ -67,9 +81,16 @@ func (p *Pool) attempts() int {
 // run gives the payload to m and waits for the first message. If again is true
 // the payload had no effect and goes to another worker; the request stays
 // active then, and err says why. Else it has ended, unless s holds m.
-func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err error) {
+func (p *Pool) run(ctx context.Context, m *member, payload *ipc.Payload, s *stream) (again bool, err error) {
 	w := m.w
 	ch := w.Channel
+	if payload.Upload != nil && !ch.Accepts(ipc.AskBody) {
+		p.mu.Lock()
+		p.putBack(m)
+		p.left()
+		p.mu.Unlock()
+		return false, fmt.Errorf("static_pool_exec: %w", ipc.ErrNoUpload)
+	}
 	if ch.Pending() {
 		// Before Begin: it is the request before that is to blame.
 		return true, p.lose(m, errTooMuch)
@@ -88,7 +109,12 @@ func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err 
 		return true, p.lose(m, io.EOF)
 	}
 	s.ttl = shorter(m.gen.cfg.execTTL(), payload.TTL)
-	_ = ch.SetDeadline(after(s.ttl))
+	s.limit(ch)
+	if payload.Upload != nil && s.ttl > 0 {
+		own := *payload
+		own.Upload = &upload{payload.Upload, s, ch}
+		payload = &own
+	}
 	if err := ch.Send(payload); err != nil {
 		switch {
 		case errors.Is(err, ipc.ErrTooLarge):
@@ -100,9 +126,9 @@ func (p *Pool) run(m *member, payload *ipc.Payload, s *stream) (again bool, err 
 		defer p.leave()
 		return false, p.lose(m, err)
 	}
-	if err = ch.RecvInto(&s.msg); err == nil {
+	if err = s.first(ctx, m, payload.Upload != nil); err == nil {
 		if s.msg.Stream {
-			s.m = m
+			s.hold(m)
 		} else {
 			p.release(m)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc"
@@ -13,12 +14,56 @@ import (
 // stream is the answer to one payload. m is the worker as long as more messages
 // are to come.
 type stream struct {
-	pool  *Pool
-	m     *member
-	msg   ipc.Message
-	ttl   time.Duration // for each message, 0: no limit
-	began bool          // the first message was handed out
-	err   error
+	pool *Pool
+
+	mu       sync.Mutex // for Cancel: m changes under it
+	m        *member
+	canceled bool
+
+	msg    ipc.Message
+	ttl    time.Duration // for each message, 0: no limit
+	latest time.Time     // what that means for the next one
+	began  bool          // the first message was handed out
+	err    error
+}
+
+// Cancel implements ipc.Stream.
+func (s *stream) Cancel() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.canceled = true
+	if s.m != nil {
+		s.m.w.Channel.Interrupt()
+	}
+}
+
+// hold makes m the worker from which more messages come, nil for none. It
+// reports whether the stream was canceled; m's channel may be interrupted then.
+func (s *stream) hold(m *member) (canceled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m = m
+	return s.canceled
+}
+
+// limit gives the worker its time for the next message.
+func (s *stream) limit(ch *ipc.Channel) {
+	s.latest = after(s.ttl)
+	_ = ch.SetDeadline(s.latest)
+}
+
+func (s *stream) isCanceled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.canceled
+}
+
+// release gives the worker back after the last message.
+func (s *stream) release(m *member) {
+	if s.hold(nil) {
+		m.w.Channel.Resume()
+	}
+	s.pool.release(m)
 }
 
 // Next implements ipc.Stream. exec_ttl bounds the wait for each message.
@@ -35,21 +80,26 @@ func (s *stream) Next() (*ipc.Message, error) {
 	if m == nil {
 		return nil, io.EOF
 	}
-	_ = m.w.Channel.SetDeadline(after(s.ttl))
+	s.limit(m.w.Channel)
+	if s.isCanceled() { // before or after: the deadline that interrupts stands
+		return nil, ipc.ErrCanceled
+	}
 	err := m.w.Channel.RecvInto(&s.msg)
 	if err == nil {
 		if !s.msg.Stream {
-			s.m = nil
-			s.pool.release(m)
+			s.release(m)
 		}
 		return &s.msg, nil
 	}
-	s.m = nil
 	var soft *ipc.SoftError
-	if errors.As(err, &soft) {
-		s.pool.release(m)
+	switch {
+	case errors.As(err, &soft):
+		s.release(m)
 		s.err = softError(soft)
-	} else {
+	case errors.Is(err, os.ErrDeadlineExceeded) && s.isCanceled():
+		return nil, ipc.ErrCanceled // Close tells the worker
+	default:
+		s.hold(nil)
 		s.err = s.pool.lose(m, err)
 		s.pool.leave()
 	}
@@ -64,7 +114,7 @@ func (s *stream) Close() {
 		s.err = io.EOF
 	}
 	if m := s.m; m != nil {
-		s.m = nil
+		s.hold(nil)
 		s.pool.abandon(m)
 	}
 }

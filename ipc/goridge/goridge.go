@@ -49,6 +49,10 @@ const (
 	StopBit   byte = 0x02 // daemon: end the stream
 	PingBit   byte = 0x04 // worker: answer with a PONG frame
 	PongBit   byte = 0x08 // daemon: answer to PING
+
+	// BodyBit is no part of goridge: a worker that has said so at the handshake
+	// gets the body of a job part by part. See section 6 of ipc/PROTOCOL.md.
+	BodyBit byte = 0x10
 )
 
 // Errors of ParseHeader and ParseFrame.

@@ -96,7 +96,9 @@ type oneFrame struct {
 }
 
 func (o *oneFrame) Next() (*ipc.Message, error) { return o.m, nil }
-func (o *oneFrame) Close()                      {}
+func (*oneFrame) Cancel()                       {}
+
+func (o *oneFrame) Close() {}
 
 type nullWriter struct {
 	header http.Header

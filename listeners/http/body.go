@@ -74,11 +74,24 @@ const (
 	trustedBody = 1 << 20
 )
 
-// readAll appends the whole body to dst. length is the Content-Length or -1.
-func (b *bodyReader) readAll(dst []byte, length int64) ([]byte, error) {
+// readAll appends the whole body to dst as long as it fits into most bytes and
+// into the budget (nil: without one); else it returns errSpool with what has been read. length is the
+// Content-Length or -1. What the budget gave is in e.reserved.
+func (e *exchange) readAll(dst []byte, length, most int64, budget *budget) ([]byte, error) {
+	b := &e.reader
+	if length > most {
+		return dst, errSpool
+	}
 	for {
 		if len(dst) == cap(dst) {
-			dst = growBody(dst, length)
+			size := growth(dst, length)
+			switch {
+			case int64(len(dst)) >= most:
+				return dst, errSpool
+			case budget != nil && size > keptBuffer && !e.reserve(int64(size), budget):
+				return dst, errSpool
+			}
+			dst = growBody(dst, size)
 		}
 		n, err := b.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
@@ -91,13 +104,30 @@ func (b *bodyReader) readAll(dst []byte, length int64) ([]byte, error) {
 	}
 }
 
-func growBody(dst []byte, length int64) []byte {
+// errSpool says that a body has to go to disk.
+var errSpool = errors.New("the body does not fit into the memory for it")
+
+// reserve raises what the exchange has of the budget to n bytes.
+func (e *exchange) reserve(n int64, b *budget) bool {
+	if n <= e.reserved || b.take(n-e.reserved) {
+		e.reserved = max(n, e.reserved)
+		return true
+	}
+	return false
+}
+
+// growth is the size of the next buffer for a body.
+func growth(dst []byte, length int64) int {
 	size := 2 * cap(dst)
 	if length >= 0 {
 		// One byte more than the length, for the read that meets the end.
 		size = int(min(length+1, max(trustedBody, 8*int64(len(dst)))))
 	}
-	grown := append(newBody(max(size, cap(dst)+firstBody)), dst...)
+	return max(size, cap(dst)+firstBody)
+}
+
+func growBody(dst []byte, size int) []byte {
+	grown := append(newBody(size), dst...)
 	freeBody(dst)
 	return grown
 }

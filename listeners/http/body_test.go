@@ -328,18 +328,18 @@ func FuzzMultipart(f *testing.F) {
 
 func TestGrowBody(t *testing.T) {
 	// A client that announces much and sends nothing costs little.
-	if n := cap(growBody(nil, 1<<40)); n > trustedBody+firstBody {
+	if n := growth(nil, 1<<40); n > trustedBody+firstBody {
 		t.Error(n)
 	}
-	if n := cap(growBody(nil, 100)); n > firstBody {
+	if n := growth(nil, 100); n > firstBody {
 		t.Error(n)
 	}
 	for _, length := range []int64{-1, 5 << 20, 1000} {
-		b := bodyReader{body: io.LimitReader(zeros{}, max(length, 3<<20)), left: 1 << 40}
+		e := exchange{reader: bodyReader{body: io.LimitReader(zeros{}, max(length, 3<<20)), left: 1 << 40}}
 		if length > 0 {
-			b.body = io.LimitReader(zeros{}, length)
+			e.reader.body = io.LimitReader(zeros{}, length)
 		}
-		got, err := b.readAll(nil, length)
+		got, err := e.readAll(nil, length, 1<<40, nil)
 		if want := max(length, 0); err != nil || length > 0 && int64(len(got)) != want {
 			t.Errorf("%d: %d %v", length, len(got), err)
 		}

@@ -52,6 +52,16 @@ type Config struct {
 	// are accepted in either.
 	Codec    string   `cfg:"codec"`
 	Timeouts Timeouts `cfg:"timeouts"`
+	Buffers  Buffers  `cfg:"buffers"`
+	// GatewayCodes tells failures apart: 502 for a worker that died or broke the
+	// protocol, 504 for one that took too long, instead of InternalErrorCode.
+	GatewayCodes bool `cfg:"gateway_codes"`
+	// Retry gives an idempotent request once to another worker when the first
+	// one failed before it answered.
+	Retry bool `cfg:"retry"`
+	// RequestStreaming lets workers that can (our PHP package) read a body while
+	// it arrives. A client that sends slowly then holds its worker.
+	RequestStreaming bool `cfg:"request_streaming"`
 	// Routes give requests to pools, in this order.
 	Routes []Route `cfg:"routes"`
 }
@@ -93,6 +103,21 @@ type Timeouts struct {
 	Idle time.Duration `cfg:"idle"`
 }
 
+// Buffers bound what bodies take. Sizes are in bytes; 0 means the default.
+type Buffers struct {
+	// Memory is for all requests and answers together. What finds no room in it
+	// goes to disk. Default 64 MiB.
+	Memory int64 `cfg:"memory,size"`
+	// Body is the most of one request, and of one answer that its client has not
+	// taken yet, that stays in memory. Default 1 MiB.
+	Body int64 `cfg:"body,size"`
+	// Spool is the most of one answer that is kept on disk for a slow client,
+	// whose worker is free then. Default 1 GiB.
+	Spool int64 `cfg:"spool,size"`
+	// Dir is the folder for that; the files have no names. Default uploads.dir.
+	Dir string `cfg:"dir"`
+}
+
 // Defaults fills in what was left out.
 func (c *Config) Defaults() {
 	if c.MaxRequestSize == 0 {
@@ -108,6 +133,21 @@ func (c *Config) Defaults() {
 		c.Codec = CodecJSON
 	}
 	c.tlsDefaults()
+	if c.Buffers.Dir == "" {
+		c.Buffers.Dir = c.Uploads.Dir
+	}
+	for _, b := range []struct {
+		n   *int64
+		def int64
+	}{
+		{&c.Buffers.Memory, 64 << 20},
+		{&c.Buffers.Body, 1 << 20},
+		{&c.Buffers.Spool, 1 << 30},
+	} {
+		if *b.n == 0 {
+			*b.n = b.def
+		}
+	}
 	for _, t := range []struct {
 		d   *time.Duration
 		def time.Duration
@@ -143,6 +183,11 @@ func (c *Config) Validate() error {
 			if ext != "" && ext[0] != '.' {
 				return fmt.Errorf("http.uploads.%s: extension %q has no dot and would never match: write %q", key, ext, "."+ext)
 			}
+		}
+	}
+	for key, n := range map[string]int64{"memory": c.Buffers.Memory, "body": c.Buffers.Body, "spool": c.Buffers.Spool} {
+		if n < 0 {
+			return fmt.Errorf("http.buffers.%s: cannot be negative, got %d: write a size as 1MiB, or 0 for the default", key, n)
 		}
 	}
 	if c.Codec != "" && c.Codec != CodecJSON && c.Codec != CodecProto {

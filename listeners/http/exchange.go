@@ -1,6 +1,7 @@
 package http
 
 import (
+	"os"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc"
@@ -19,7 +20,12 @@ type exchange struct {
 	uploads    []byte // JSON tree of files; nil: not a multipart request
 	attributes []attribute
 	reader     bodyReader
-	received   []byte // body as received
+	received   []byte // body as received, if it is in memory
+	spool      *os.File
+	spooled    int64  // bytes in it
+	reserved   int64  // bytes of the budget
+	uploading  bool   // the worker reads the body while it arrives
+	wholeOnly  bool   // the worker that was found cannot
 	tree       []byte // body and uploads as JSON trees
 	context    []byte
 	scratch    []byte
@@ -50,8 +56,14 @@ func kept(b []byte) []byte {
 }
 
 // dropRequest lets go of the request's body as soon as the worker has it.
-func (e *exchange) dropRequest() {
+func (e *exchange) dropRequest(b *budget) {
 	e.payload = ipc.Payload{ID: e.payload.ID}
+	if e.spool != nil {
+		_ = e.spool.Close()
+		e.spool = nil
+	}
+	b.give(e.reserved)
+	e.reserved = 0
 	e.received, e.tree, e.context = freeBody(e.received), kept(e.tree), kept(e.context)
 	e.uploads = nil
 }

@@ -38,6 +38,11 @@ func (h *handler) refuse(e *exchange, w http.ResponseWriter, r *http.Request, er
 // fail answers a request that no worker has answered properly, or aborts the
 // answer if it has begun.
 func (h *handler) fail(e *exchange, w http.ResponseWriter, r *http.Request, err error) {
+	var refusal *refusal
+	if errors.As(err, &refusal) && !e.sent {
+		h.refuse(e, w, r, err)
+		return
+	}
 	h.logFailure(e, r, err)
 	if e.sent {
 		panic(http.ErrAbortHandler)
@@ -65,8 +70,13 @@ func (h *handler) fail(e *exchange, w http.ResponseWriter, r *http.Request, err 
 		header["Connection"] = []string{"close"}
 	case clientGone(r, err):
 		e.status = statusClientGone
+	case h.cfg.GatewayCodes && errors.Is(err, ipc.ErrExecTTL):
+		e.status = http.StatusGatewayTimeout
+	case h.cfg.GatewayCodes && (errors.Is(err, ipc.ErrWorkerFailed) || errors.Is(err, errCodec)):
+		e.status = http.StatusBadGateway
 	}
 	if h.debug {
+		header["Rr-Cause"] = []string{cause(err)}
 		h.writeText(e, w, e.status, err.Error())
 		return
 	}
@@ -81,7 +91,26 @@ func overloaded(err error) bool {
 // clientGone tells whether the wait for a worker ended because nobody waits for
 // the answer any more.
 func clientGone(r *http.Request, err error) bool {
-	return errors.Is(err, context.Canceled) && r.Context().Err() != nil
+	return (errors.Is(err, context.Canceled) || errors.Is(err, ipc.ErrCanceled)) && r.Context().Err() != nil
+}
+
+// cause says in a word or two why a request failed.
+func cause(err error) string {
+	var worker interface{ Why() string }
+	var soft *ipc.SoftError
+	switch {
+	case errors.As(err, &worker):
+		return worker.Why()
+	case errors.As(err, &soft):
+		return "application error"
+	case errors.Is(err, ipc.ErrQueueFull):
+		return "queue full"
+	case errors.Is(err, ipc.ErrNoFreeWorkers):
+		return "no free worker"
+	case errors.Is(err, ipc.ErrPoolClosed):
+		return "stopping"
+	}
+	return "bad answer"
 }
 
 // writeText answers with a line of plain text that no browser takes for HTML.

@@ -1,11 +1,14 @@
 package http
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc"
 )
 
 // handler is the innermost handler: it gives every request to a worker and
@@ -17,6 +20,7 @@ type handler struct {
 	debug    bool
 	proto    bool // codec of the request context
 	uploads  uploadRules
+	budget   *budget // of bodies in memory
 	ids      *requestIDs
 	pool     sync.Pool // *exchange
 	draining *atomic.Bool
@@ -28,6 +32,7 @@ func newHandler(o *Options, draining *atomic.Bool) *handler {
 		cfg: o.Config, log: o.Log, debug: o.Debug,
 		proto:    o.Config.Codec == CodecProto,
 		uploads:  newUploadRules(o.Config.Uploads),
+		budget:   newBudget(o.Config.Buffers.Memory),
 		ids:      newRequestIDs(),
 		draining: draining,
 	}
@@ -43,23 +48,66 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.route = h.router.Load().of(r)
 	defer h.end(e, r) // also when the answer is aborted by a panic
 
+	if isWebSocket(r) {
+		h.refuseWebSocket(e, w)
+		return
+	}
 	if err := h.build(e, w, r); err != nil {
 		h.refuse(e, w, r, err)
 		return
 	}
-	stream, err := e.route.exec.Exec(r.Context(), &e.payload)
-	e.dropRequest()
-	if err != nil {
+	stream, err := h.run(e, w, r)
+	e.dropRequest(h.budget)
+	switch {
+	case e.uploading && e.reader.overrun && !e.sent:
+		if err == nil {
+			stream.Close()
+		}
+		h.refuse(e, w, r, badBody(errTooLarge, rawBody))
+	case err != nil:
 		h.fail(e, w, r, err)
-		return
+	default:
+		h.respond(e, w, r, stream)
 	}
-	defer stream.Close()
-	h.respond(e, w, r, stream)
+}
+
+// run gives the payload to a worker, and once to another one when that is
+// allowed and does no harm: nothing of an answer is there yet.
+func (h *handler) run(e *exchange, w http.ResponseWriter, r *http.Request) (ipc.Stream, error) {
+	if e.uploading && r.ProtoMajor == 1 {
+		// Else net/http reads the body to its end before the first byte of the answer.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
+	stream, err := e.route.exec.Exec(r.Context(), &e.payload)
+	switch {
+	case err == nil:
+		return stream, nil
+	case errors.Is(err, ipc.ErrNoUpload): // its workers were replaced by others this moment
+		e.wholeOnly = true
+		if err := h.build(e, w, r); err != nil {
+			return nil, err
+		}
+	case e.route.retry && idempotent(r.Method) && !e.uploading && errors.Is(err, ipc.ErrWorkerFailed) && r.Context().Err() == nil:
+		e.route.log.LogAttrs(r.Context(), levelWarn, "the worker failed, another one gets the request", requestID(e), attrError(err))
+	default:
+		return nil, err
+	}
+	return e.route.exec.Exec(r.Context(), &e.payload)
+}
+
+// idempotent tells whether a request may be carried out twice (RFC 9110, 9.2.2).
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
 }
 
 // end logs the request, removes its files and keeps its buffers.
 func (h *handler) end(e *exchange, r *http.Request) {
 	h.logRequest(e, r)
+	e.dropRequest(h.budget)
 	e.reset()
 	h.pool.Put(e)
 }

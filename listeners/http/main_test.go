@@ -69,6 +69,8 @@ func (f *frames) Next() (*ipc.Message, error) {
 	return nil, io.EOF
 }
 
+func (f *frames) Cancel() {}
+
 func (f *frames) Close() {
 	if f.closed != nil {
 		f.closed()

@@ -23,10 +23,21 @@ import (
 // servePHP is a server in front of a real pool of PHP workers.
 func servePHP(t testing.TB, c Config, pc pool.Config, change ...func(*Options)) *testServer {
 	t.Helper()
+	return serveScript(t, "testdata/worker.php", c, pc, change...)
+}
+
+// serveApp is a server in front of workers on our own PHP package.
+func serveApp(t testing.TB, c Config, pc pool.Config, change ...func(*Options)) *testServer {
+	t.Helper()
+	return serveScript(t, "testdata/app.php", c, pc, change...)
+}
+
+func serveScript(t testing.TB, script string, c Config, pc pool.Config, change ...func(*Options)) *testServer {
+	t.Helper()
 	spawner := worker.NewSpawner()
 	p, err := pool.New(pool.Options{
 		Name: "http", Config: pc, Spawner: spawner, Log: slog.New(slog.DiscardHandler),
-		Spec: worker.Spec{Argv: []string{"php", "-n", "-d", "opcache.enable_cli=0", "testdata/worker.php"}, Env: os.Environ()},
+		Spec: worker.Spec{Argv: []string{"php", "-n", "-d", "opcache.enable_cli=0", script}, Env: os.Environ()},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,10 @@
 package http
 
 import (
+	"math"
 	"net/http"
 
+	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/ipc/goridge"
 )
 
@@ -48,6 +50,13 @@ func (h *handler) build(e *exchange, w http.ResponseWriter, r *http.Request) err
 		}
 	}
 	p.Context, p.Body = e.context, body
+	if e.spool != nil {
+		p.Body, p.File, p.FileSize = nil, e.spool, e.spooled
+	}
+	if e.uploading {
+		p.Upload = &e.reader
+	}
+	p.Parts = true
 	p.ID, p.Label, p.Detail = e.id, r.Method, r.URL.Path
 	p.Priority, p.Line, p.Wait, p.TTL = e.route.priority, e.route.line, e.route.wait, e.route.ttl
 	return nil
@@ -77,27 +86,62 @@ func (h *handler) readBody(e *exchange, r *http.Request) ([]byte, error) {
 	case multipartBody:
 		return e.readMultipart(r, params, &h.uploads)
 	case urlencodedBody:
-		return e.readForm(r)
+		return h.readForm(e, r)
 	}
-	return e.readRaw(r, kind)
+	if e.uploading = h.streams(e, r); e.uploading {
+		return nil, nil
+	}
+	return h.readRaw(e, r)
 }
 
-func (e *exchange) readRaw(r *http.Request, kind bodyKind) ([]byte, error) {
+// wholeUpload is the longest body that is read before a worker is taken although
+// it could be streamed, in bytes: it arrives soon.
+const wholeUpload = 64 << 10
+
+// streams tells whether the worker shall read the body while it arrives.
+func (h *handler) streams(e *exchange, r *http.Request) bool {
+	if !e.route.streaming || e.wholeOnly || 0 <= r.ContentLength && r.ContentLength <= wholeUpload {
+		return false
+	}
+	x, ok := e.route.exec.(interface{ Accepts(ipc.Ability) bool })
+	return ok && x.Accepts(ipc.AskBody)
+}
+
+// readRaw returns the body, or puts it into e.spool.
+func (h *handler) readRaw(e *exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	var err error
-	e.received, err = e.reader.readAll(e.received[:0], r.ContentLength)
+	e.received, err = e.readAll(e.received[:0], r.ContentLength, h.cfg.Buffers.Body, h.budget)
+	if err == errSpool {
+		e.spool, e.spooled, err = e.reader.spoolBody(h.cfg.Buffers.Dir, e.received)
+		e.received = freeBody(e.received)
+		h.budget.give(e.reserved)
+		e.reserved = 0
+		if err != nil && e.spool == nil {
+			return nil, err // not the client's fault
+		}
+	}
 	if err != nil {
-		return nil, badBody(err, kind)
+		return nil, badBody(err, rawBody)
 	}
 	return e.received, nil
 }
 
-func (e *exchange) readForm(r *http.Request) ([]byte, error) {
-	body, err := e.readRaw(r, urlencodedBody)
-	if err != nil || len(body) == 0 {
-		return nil, err
+// readForm reads a form, which has to be in memory as a whole.
+func (h *handler) readForm(e *exchange, r *http.Request) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	var err error
+	e.received, err = e.readAll(e.received[:0], r.ContentLength, math.MaxInt64, nil)
+	if err != nil {
+		return nil, badBody(err, urlencodedBody)
+	}
+	body := e.received
+	if len(body) == 0 {
+		return nil, nil
 	}
 	e.form.reset()
 	defer e.form.reset() // it refers to the body, whose buffer is used again

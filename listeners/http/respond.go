@@ -1,6 +1,7 @@
 package http
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,36 +25,59 @@ const (
 // answered with the internal code; after it, the connection (HTTP/1) or the
 // stream (HTTP/2) is aborted, because an ordinary end would present what was
 // sent as the whole.
+//
+// A worker that sends more than one message is read by a backlog, so that a slow
+// client does not hold it.
 func (h *handler) respond(e *exchange, w http.ResponseWriter, r *http.Request, stream ipc.Stream) {
-	for {
-		msg, err := stream.Next()
-		if err == io.EOF {
-			h.finish(e, w, r, nil) // a stream that ended with an empty frame
-			return
-		}
-		if err == nil {
-			err = e.answer.decode(msg)
-		}
-		if err != nil {
-			h.fail(e, w, r, err)
-			return
-		}
-		if e.status == 0 && !h.begin(e, w, r, msg) {
-			return
-		} else if e.sent && len(msg.Context) > 0 {
-			setTrailers(w.Header(), e.answer.takeTrailers())
-		}
-		if !msg.Stream {
-			h.finish(e, w, r, msg.Body)
-			return
-		}
-		if e.status == 0 || len(msg.Body) == 0 {
-			continue // the status line waits for the first byte: it could still fail
-		}
-		if !h.writePart(e, w, r, msg.Body) {
-			return
-		}
+	msg, err := stream.Next()
+	if err != nil || !msg.Stream {
+		defer stream.Close()
+		h.answer(e, w, r, msg, err)
+		return
 	}
+	first := msg.Move()
+	defer first.Release()
+	b := newBacklog(h, stream)
+	unwatch := context.AfterFunc(r.Context(), stream.Cancel)
+	defer func() {
+		unwatch()
+		if e.uploading && !b.over() {
+			// The worker may wait for more of a body that nobody sends any more.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+		}
+		b.stop()
+	}()
+	for msg, err = &first, nil; h.answer(e, w, r, msg, err); {
+		msg, err = b.next()
+	}
+}
+
+// answer handles one message and reports whether the next one is wanted.
+func (h *handler) answer(e *exchange, w http.ResponseWriter, r *http.Request, msg *ipc.Message, err error) bool {
+	if err == io.EOF {
+		h.finish(e, w, r, nil) // a stream that ended with an empty frame
+		return false
+	}
+	if err == nil {
+		err = e.answer.decode(msg)
+	}
+	if err != nil {
+		h.fail(e, w, r, err)
+		return false
+	}
+	if e.status == 0 && !h.begin(e, w, r, msg) {
+		return false
+	} else if e.sent && len(msg.Context) > 0 {
+		setTrailers(w.Header(), e.answer.takeTrailers())
+	}
+	if !msg.Stream {
+		h.finish(e, w, r, msg.Body)
+		return false
+	}
+	if e.status == 0 || len(msg.Body) == 0 {
+		return true // the status line waits for the first byte: it could still fail
+	}
+	return h.writePart(e, w, r, msg)
 }
 
 // begin handles a message before the final status is known. It returns false
@@ -102,14 +126,14 @@ func (h *handler) finish(e *exchange, w http.ResponseWriter, r *http.Request, bo
 	}
 	if e.sent {
 		if len(body) > 0 {
-			h.writePart(e, w, r, body)
+			h.writePart(e, w, r, &ipc.Message{Body: body})
 		}
 		return
 	}
 	if !bodyAllowed(e.status) {
 		body = nil
 	}
-	h.measure(e, w, r, body)
+	h.measure(e, w, r, int64(len(body)))
 	h.writeHeader(e, w)
 	if !h.write(e, w, r, body) {
 		return
@@ -126,23 +150,23 @@ func (h *handler) finish(e *exchange, w http.ResponseWriter, r *http.Request, bo
 // saves the chunked framing. A shorter one from the worker (characters counted
 // instead of bytes) is corrected. A longer one stays: the client sees that the
 // rest is missing.
-func (h *handler) measure(e *exchange, w http.ResponseWriter, r *http.Request, body []byte) {
+func (h *handler) measure(e *exchange, w http.ResponseWriter, r *http.Request, length int64) {
 	header := w.Header()
 	if r.Method == http.MethodHead || len(header["Transfer-Encoding"]) > 0 || !bodyAllowed(e.status) {
 		return
 	}
 	if given := header["Content-Length"]; len(given) > 0 {
 		n, err := strconv.ParseInt(given[0], 10, 64)
-		if err != nil || n < 0 || n >= int64(len(body)) {
+		if err != nil || n < 0 || n >= length {
 			return
 		}
 		e.route.log.LogAttrs(r.Context(), levelWarn, "the worker's Content-Length is too short, corrected",
-			requestID(e), attrInt("content_length", n), attrInt("length", int64(len(body))))
-		header["Content-Length"] = []string{strconv.Itoa(len(body))}
+			requestID(e), attrInt("content_length", n), attrInt("length", length))
+		header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 		return
 	}
-	if len(body) >= bufferedByServer && r.ProtoAtLeast(1, 1) && !hasTrailers(header) {
-		header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if length >= bufferedByServer && r.ProtoAtLeast(1, 1) && !hasTrailers(header) {
+		header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
 }
 
@@ -160,13 +184,21 @@ func hasTrailers(h http.Header) bool {
 
 // writePart writes and flushes a part of a stream. It returns false when
 // nothing more is to be written.
-func (h *handler) writePart(e *exchange, w http.ResponseWriter, r *http.Request, body []byte) bool {
+//
+// Of a long frame only the last part is flushed.
+func (h *handler) writePart(e *exchange, w http.ResponseWriter, r *http.Request, msg *ipc.Message) bool {
 	allowed := bodyAllowed(e.status)
 	if !e.sent {
+		if msg.Last {
+			h.measure(e, w, r, int64(len(msg.Body))+msg.Left)
+		}
 		h.writeHeader(e, w)
 	}
-	if allowed && !h.write(e, w, r, body) {
+	if allowed && !h.write(e, w, r, msg.Body) {
 		return false
+	}
+	if allowed && msg.Left > 0 && r.Method != http.MethodHead {
+		return true
 	}
 	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		h.writeFailed(e, r, err)

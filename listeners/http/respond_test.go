@@ -227,6 +227,7 @@ type chanStream chan *ipc.Message
 
 func (c chanStream) Next() (*ipc.Message, error) { return <-c, nil }
 func (c chanStream) Close()                      {}
+func (c chanStream) Cancel()                     {}
 
 // TestStreamNobodyReads is closed at once: for HEAD, and when the client leaves.
 func TestStreamNobodyReads(t *testing.T) {

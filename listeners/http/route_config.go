@@ -26,6 +26,9 @@ type Route struct {
 	MaxRequestSize uint64 `cfg:"max_request_size"`
 	// Priority of waiting requests: high, normal (default) or low.
 	Priority string `cfg:"priority"`
+	// Retry and RequestStreaming are as in Config, whose values they replace.
+	Retry            *bool `cfg:"retry"`
+	RequestStreaming *bool `cfg:"request_streaming"`
 }
 
 // Match is what a request must have, all of it; of a list, one entry. What is

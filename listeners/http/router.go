@@ -17,14 +17,16 @@ var priorities = map[string]ipc.Priority{"": ipc.Normal, "normal": ipc.Normal, "
 
 // route is a Route made ready: where requests go, and their limits.
 type route struct {
-	matcher  matcher
-	log      *slog.Logger // names the pool, if it is not http.pool
-	exec     ipc.Executor
-	maxBody  int64 // bytes
-	wait     time.Duration
-	ttl      time.Duration
-	priority ipc.Priority
-	line     *ipc.Line // nil: no limit
+	matcher   matcher
+	log       *slog.Logger // names the pool, if it is not http.pool
+	exec      ipc.Executor
+	maxBody   int64 // bytes
+	wait      time.Duration
+	ttl       time.Duration
+	priority  ipc.Priority
+	line      *ipc.Line // nil: no limit
+	retry     bool
+	streaming bool
 }
 
 // router finds the route of a request.
@@ -35,18 +37,26 @@ type router struct {
 
 // newRouter takes a valid Config whose pools are all in pools.
 func newRouter(c *Config, main ipc.Executor, pools map[string]ipc.Executor, log *slog.Logger) *router {
-	other := &route{log: log, exec: main, maxBody: int64(c.MaxRequestSize) << 20}
+	other := &route{log: log, exec: main, maxBody: int64(c.MaxRequestSize) << 20, retry: c.Retry, streaming: c.RequestStreaming}
 	t := &router{other: other}
 	for i := range c.Routes {
 		from := &c.Routes[i]
 		r := &route{
-			matcher:  newMatcher(&from.Match),
-			log:      log,
-			exec:     main,
-			maxBody:  int64(cmp.Or(from.MaxRequestSize, c.MaxRequestSize)) << 20,
-			wait:     from.AllocateTimeout,
-			ttl:      from.Timeout,
-			priority: priorities[from.Priority],
+			matcher:   newMatcher(&from.Match),
+			log:       log,
+			exec:      main,
+			maxBody:   int64(cmp.Or(from.MaxRequestSize, c.MaxRequestSize)) << 20,
+			wait:      from.AllocateTimeout,
+			ttl:       from.Timeout,
+			priority:  priorities[from.Priority],
+			retry:     c.Retry,
+			streaming: c.RequestStreaming,
+		}
+		if from.Retry != nil {
+			r.retry = *from.Retry
+		}
+		if from.RequestStreaming != nil {
+			r.streaming = *from.RequestStreaming
 		}
 		if from.Pool != "" {
 			r.exec = pools[from.Pool]

@@ -34,6 +34,9 @@ final class Frame
     public const PING = 0x04;
     public const PONG = 0x08;
 
+    /** Of rrd: a part of a request's body, or the question for one. */
+    public const BODY = 0x10;
+
     /** Length of a header without options. */
     public const HEADER = 12;
 

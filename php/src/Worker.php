@@ -84,7 +84,7 @@ final class Worker
             $this->busy = true;
             $this->codec = $flags;
 
-            return new Payload($context, $body, $flags);
+            return new Payload($context, $body, $flags, ($stream & Frame::BODY) !== 0);
         }
 
         return null;
@@ -104,24 +104,60 @@ final class Worker
     }
 
     /**
-     * Whether the server asked to end the stream, because nobody reads it any
-     * more or because the worker shall end. It does not wait: pipes and sockets
-     * alike are polled, so no PING is needed to learn that a STOP has arrived.
+     * The next part of a payload whose body arrives while it is worked on, '' at
+     * its end. Waits for it.
+     *
+     * @throws Http\RequestAborted when the rest will not come
+     */
+    public function readBody(int $length = 262144): string
+    {
+        $this->relay->write(Frame::encode('', 0, Frame::BODY, [$length]));
+        while (($frame = $this->receive()) !== null) {
+            [$flags, $stream, , $body] = $frame;
+            if ($stream & Frame::BODY) {
+                if ($stream & Frame::STOP) {
+                    throw new Http\RequestAborted();
+                }
+
+                return $body;
+            }
+            $this->beside($flags, $stream, $body);
+        }
+        throw new RelayException('the server closed the channel in the middle of a body');
+    }
+
+    /**
+     * Whether nobody wants the answer any more: the client has gone, or the
+     * worker shall end. It does not wait: pipes and sockets alike are polled, so
+     * no PING is needed to learn that a STOP has arrived. The payload must be
+     * answered all the same.
      */
     public function stopRequested(): bool
     {
         while (!$this->stopRequested && ($this->rest !== '' || $this->relay->ready())) {
             $frame = $this->receive();
-            if ($frame === null || $frame[1] & Frame::STOP) {
+            if ($frame === null) {
                 $this->stopRequested = true;
-            } elseif ($frame[0] & Frame::CONTROL) {
-                $this->stopRequested = $this->ending = !$this->control($frame[3]);
-            } elseif (!($frame[1] & Frame::PONG)) {
-                throw new ProtocolException('a payload arrived before the one in work was answered');
+            } else {
+                $this->beside($frame[0], $frame[1], $frame[3]);
             }
         }
 
         return $this->stopRequested;
+    }
+
+    /** A frame that arrives while a payload is in work. */
+    private function beside(int $flags, int $stream, string $body): void
+    {
+        if ($stream & Frame::STOP) {
+            $this->stopRequested = true;
+        } elseif ($flags & Frame::CONTROL) {
+            if (!$this->control($body)) {
+                $this->stopRequested = $this->ending = true;
+            }
+        } elseif (!($stream & Frame::PONG)) {
+            throw new ProtocolException('a payload arrived before the one in work was answered');
+        }
     }
 
     /** This payload failed; the worker stays in service. The text goes to the log. */
@@ -250,7 +286,8 @@ final class Worker
         if (empty($control['pid'])) {
             throw new ProtocolException("unknown control frame: $body");
         }
-        $this->relay->write(Frame::encode('{"pid":' . getmypid() . '}', Frame::CONTROL));
+        // What this worker understands beyond goridge; other servers do not read it.
+        $this->relay->write(Frame::encode('{"pid":' . getmypid() . ',"accepts":["stop","body"]}', Frame::CONTROL));
 
         return true;
     }

@@ -91,8 +91,8 @@ func (s *Spawner) launch(spec *Spec) (*Worker, error) {
 	w := &Worker{Process: p, Channel: ch, created: time.Now(), sent: sent}
 	if size, err := unix.FcntlInt(uintptr(inR), unix.F_GETPIPE_SZ, 0); err == nil {
 		// A pipe is counted in pages, and the three parts of a frame may each
-		// leave one half empty.
-		w.pipeSize = max(0, size-3*os.Getpagesize())
+		// leave one half empty, as may a STOP that the worker has not read.
+		w.pipeSize = max(0, size-4*os.Getpagesize())
 	}
 	return w, nil
 }

@@ -129,7 +129,7 @@ func (w *Worker) Untouched(p *ipc.Payload) bool {
 }
 
 // frameSize is the length of p's frame, with header and one option.
-func frameSize(p *ipc.Payload) int { return 16 + len(p.Context) + len(p.Body) }
+func frameSize(p *ipc.Payload) int { return 16 + int(p.Len()) }
 
 // WrittenAtOnce reports whether p fits into the empty pipe to the worker, so
 // that a failed write means that nothing of it was written.

@@ -88,6 +88,10 @@ while (true) {
         case '/error':
             send(0x40, '', "boom <b>\n");
             break;
+        case '/slow':
+            usleep(100000);
+            answer(200, [], 'slow');
+            break;
         case '/hang':
             sleep(60);
             // no break

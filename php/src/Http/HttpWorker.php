@@ -62,7 +62,7 @@ final class HttpWorker
         $this->started = false;
         $this->json = Codec::isJson($payload->context, $payload->codec);
 
-        return new Request($payload->context, $payload->body, $this->json);
+        return new Request($payload->context, $payload->body, $this->json, $payload->arriving ? $this->worker : null);
     }
 
     public function respond(Response|string $response): void
@@ -93,6 +93,15 @@ final class HttpWorker
         $this->worker->send('', Codec::response($status, $headers, $this->json));
     }
 
+    /**
+     * Whether nobody waits for the response any more, as connection_aborted()
+     * tells elsewhere. Ask now and then in long work; it costs one poll.
+     */
+    public function aborted(): bool
+    {
+        return $this->worker->stopRequested();
+    }
+
     /** Requests answered by this process. */
     public function served(): int
     {
@@ -108,6 +117,11 @@ final class HttpWorker
         if ($e instanceof ProtocolException || $e instanceof \RR\RelayException) {
             // The channel is broken, nothing can be answered.
             throw $e;
+        }
+        if ($e instanceof RequestAborted) {
+            $this->worker->error($e->getMessage());
+
+            return;
         }
         Worker::log("rr: uncaught $e");
         if ($this->started) {

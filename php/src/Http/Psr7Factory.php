@@ -58,11 +58,12 @@ final class Psr7Factory
     /** @throws \InvalidArgumentException when the implementation refuses the request */
     public function request(Request $from): ServerRequestInterface
     {
-        $body = $from->body();
         $form = $from->isForm();
         $stream = null;
-        if ($body !== '' && !$form) {
-            $stream = $this->streams->createStream($body);
+        if ($from->isArriving()) {
+            $stream = $this->streams->createStreamFromResource($from->stream());
+        } elseif (!$form && $from->body() !== '') {
+            $stream = $this->streams->createStream($from->body());
             // Some leave it at its end, which getContents() would show.
             $stream->rewind();
         }
@@ -86,7 +87,7 @@ final class Psr7Factory
         if (($cookies = $from->cookies()) !== []) {
             $request = $request->withCookieParams($cookies);
         }
-        if ($form || $from->form() !== []) {
+        if ($form || !$from->isArriving() && $from->form() !== []) {
             $request = $request->withParsedBody($from->form());
         }
         if (($uploads = $from->uploads()) !== []) {

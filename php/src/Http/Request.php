@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace RR\Http;
 
+use RR\Worker;
+
 /**
  * One request. Nothing is decoded before somebody asks for it; what has been
  * asked for once is kept.
@@ -23,11 +25,18 @@ final class Request
 
     private readonly float $time;
 
-    /** @param bool $json whether $raw is JSON; protobuf otherwise */
+    /** @var resource|null */
+    private $stream = null;
+
+    /**
+     * @param bool $json whether $raw is JSON; protobuf otherwise
+     * @param Worker|null $arriving where the body comes from, instead of $body
+     */
     public function __construct(
         private readonly string $raw,
-        private readonly string $body,
+        private string $body,
         private readonly bool $json = true,
+        private ?Worker $arriving = null,
     ) {
         $this->time = microtime(true);
     }
@@ -111,7 +120,40 @@ final class Request
     /** The raw body. Of a form that the server has parsed, it is the server's JSON; see form(). */
     public function body(): string
     {
+        if ($this->arriving !== null) {
+            $this->body = (string) stream_get_contents($this->stream());
+            $this->arriving = null;
+        }
+
         return $this->body;
+    }
+
+    /**
+     * The raw body to read from. With http.request_streaming it may still be
+     * arriving: reads then wait for the client, and throw RequestAborted when the
+     * rest will not come. Use this or body(), which reads all there is.
+     *
+     * @return resource always the same
+     */
+    public function stream()
+    {
+        if ($this->stream === null) {
+            if ($this->arriving !== null) {
+                $this->stream = BodyStream::open($this->arriving);
+            } else {
+                $this->stream = fopen('php://memory', 'w+b');
+                fwrite($this->stream, $this->body);
+                rewind($this->stream);
+            }
+        }
+
+        return $this->stream;
+    }
+
+    /** Whether the body is read while it arrives. */
+    public function isArriving(): bool
+    {
+        return $this->arriving !== null;
     }
 
     /** Whether the server has parsed the body as a form. */
@@ -129,15 +171,15 @@ final class Request
     {
         if ($this->form === null) {
             $this->form = [];
-            if ($this->body === '') {
+            if ($this->body === '' && $this->arriving === null) {
                 return [];
             }
             if ($this->isForm()) {
-                $form = json_decode($this->body, true);
+                $form = json_decode($this->body(), true);
                 $this->form = is_array($form) ? $form : [];
             } elseif (str_starts_with(strtolower((string) $this->header('Content-Type')), 'application/x-www-form-urlencoded')) {
                 // http.raw_body: true
-                parse_str($this->body, $this->form);
+                parse_str($this->body(), $this->form);
             }
         }
 
@@ -151,7 +193,7 @@ final class Request
      */
     public function json(): mixed
     {
-        return json_decode($this->body, true, 512, JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
+        return json_decode($this->body(), true, 512, JSON_THROW_ON_ERROR | JSON_BIGINT_AS_STRING);
     }
 
     /**

@@ -1,0 +1,18 @@
+package ipc
+
+// Ability is something beyond goridge that a worker understands. It names them
+// in "accepts" of its answer to the pid request; the official packages name none.
+type Ability uint8
+
+const (
+	// StopEarly: STOP may come before the first frame of an answer. The worker
+	// still answers.
+	StopEarly Ability = 1 << iota
+	// AskBody: the worker can ask for the body of a job part by part.
+	AskBody
+)
+
+var abilities = map[string]Ability{"stop": StopEarly, "body": AskBody}
+
+// Accepts tells whether the worker has named the ability at the handshake.
+func (c *Channel) Accepts(a Ability) bool { return c.accepts&a != 0 }

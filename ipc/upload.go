@@ -1,0 +1,77 @@
+package ipc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/rr-systemd/rrd/ipc/goridge"
+)
+
+// maxUploadPart is the most of a body that one frame carries, in bytes.
+const maxUploadPart = 256 << 10
+
+// uploadPart answers the worker's question for the next part of the body, whose
+// frame is in.b[r:r+size].
+func (c *Channel) uploadPart(h goridge.Header) error {
+	if h.Options != 1 || h.Length != 0 || h.Flags != 0 || c.upload == nil {
+		return c.fail(&ProtocolError{Reason: "unexpected question for the body", Received: keep(c.in.b[c.r:c.w]),
+			hint: "the worker asked for more of a body that it did not get in parts, or with a frame that does not say how much"})
+	}
+	if err := c.need(h.Size()); err != nil {
+		return err
+	}
+	most := min(goridge.Option(c.in.b[c.r:], 0), maxUploadPart)
+	c.consume(h.Size())
+	if most == 0 {
+		most = maxUploadPart
+	}
+	buf := newBuffer(int(most))
+	defer buf.free()
+	n, err := 0, error(nil)
+	for n == 0 && err == nil {
+		n, err = c.upload.Read(buf.b[:most])
+	}
+	bits := goridge.BodyBit | goridge.StreamBit
+	switch {
+	case n > 0: // an error comes again
+	case err == io.EOF:
+		bits = goridge.BodyBit
+	default:
+		bits = goridge.BodyBit | goridge.StopBit
+	}
+	if n == 0 {
+		c.upload = ended{err}
+	}
+	head := goridge.AppendHeader(c.head[:0], 0, bits, uint32(n), 0)
+	if err := c.t.write(head, buf.b[:n], nil); err != nil && !errors.Is(err, ErrWorkerGone) {
+		return err
+	}
+	return nil // what became of the worker is told by the next read
+}
+
+// ended is an upload that is over.
+type ended struct{ err error }
+
+func (e ended) Read([]byte) (int, error) { return 0, e.err }
+
+// sendFile writes the body of a frame whose header has been written.
+func (c *Channel) sendFile(p *Payload) error {
+	buf := newBuffer(maxUploadPart)
+	defer buf.free()
+	for at := int64(0); at < p.FileSize; {
+		part := buf.b[:min(int64(maxUploadPart), p.FileSize-at)]
+		n, err := p.File.ReadAt(part, at)
+		if n < len(part) {
+			err = fmt.Errorf("cannot read the body for the worker: %w", err)
+		} else {
+			err = c.t.write(part, nil, nil)
+		}
+		if err != nil {
+			c.t.torn = err // a part of the frame was written
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}
