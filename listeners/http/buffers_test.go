@@ -260,4 +260,3 @@ func TestGatewayCodes(t *testing.T) {
 		}
 	}
 }
-
