@@ -16,6 +16,8 @@ import (
 // stepped is an answer whose parts come when they are asked for.
 type stepped struct{ parts chan *ipc.Message }
 
+func (stepped) Cancel() {}
+
 func (s stepped) Next() (*ipc.Message, error) {
 	m, ok := <-s.parts
 	if !ok {
