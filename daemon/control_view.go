@@ -2,7 +2,11 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"strings"
+
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/rr-systemd/rrd/services/control"
 )
@@ -60,6 +64,21 @@ func (v controlView) Workers() []control.Worker {
 		}
 	}
 	return list
+}
+
+// Metrics are those that the metrics endpoint shows, also without one.
+func (v controlView) Metrics() (string, error) {
+	families, err := v.d.metrics.Gather()
+	if err != nil {
+		return "", fmt.Errorf("cannot gather the metrics: %w", err)
+	}
+	var b strings.Builder
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
+			return "", fmt.Errorf("cannot write the metric %s: %w", f.GetName(), err)
+		}
+	}
+	return b.String(), nil
 }
 
 func (v controlView) Reload(ctx context.Context) (*control.ReloadResult, error) {

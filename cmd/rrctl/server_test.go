@@ -12,6 +12,8 @@ import (
 
 	"github.com/rr-systemd/rrd/services/control"
 	"github.com/rr-systemd/rrd/services/informer"
+	"github.com/rr-systemd/rrd/services/lock"
+	"github.com/rr-systemd/rrd/services/lock/lockpb"
 	"github.com/rr-systemd/rrd/services/resetter"
 	"github.com/rr-systemd/rrd/services/rpc"
 	"github.com/rr-systemd/rrd/services/rpc/rpctest"
@@ -108,10 +110,54 @@ type controlled struct{ *fakeDaemon }
 
 func (controlled) Workers() []control.Worker { return sampleWorkers() }
 
+func (controlled) Metrics() (string, error) { return sampleMetrics, nil }
+
+// sampleMetrics has a metric of each type.
+const sampleMetrics = `# HELP rr_http_workers_memory_bytes Memory.
+# TYPE rr_http_workers_memory_bytes gauge
+rr_http_workers_memory_bytes 9.2e+07
+# HELP rr_http_request_total Requests.
+# TYPE rr_http_request_total counter
+rr_http_request_total{status="200"} 1.234567e+06
+rr_http_request_total{status="500"} 3
+# HELP rr_http_request_duration_seconds Durations.
+# TYPE rr_http_request_duration_seconds histogram
+rr_http_request_duration_seconds_bucket{status="200",le="0.01"} 50
+rr_http_request_duration_seconds_bucket{status="200",le="0.1"} 98
+rr_http_request_duration_seconds_bucket{status="200",le="1"} 99
+rr_http_request_duration_seconds_bucket{status="200",le="+Inf"} 100
+rr_http_request_duration_seconds_sum{status="200"} 2.5
+rr_http_request_duration_seconds_count{status="200"} 100
+# HELP app_size_bytes Sizes.
+# TYPE app_size_bytes summary
+app_size_bytes{quantile="0.5"} 1024
+app_size_bytes_sum 4096
+app_size_bytes_count 2
+# TYPE app_plain untyped
+app_plain -0.25
+`
+
 func (d *fakeDaemon) register(s *rpc.Server) {
 	informer.Register(s, d, d)
 	resetter.Register(s, d)
 	control.Register(s, controlled{d}, d)
+	rpc.Register(s, "lock.List", rpc.Admin, func(_ context.Context, _ *bool, list *[]lock.Resource) error {
+		*list = sampleLocks()
+		return nil
+	})
+	release := func(_ context.Context, q *lockpb.Request, r *lockpb.Response) error {
+		r.Ok = q.GetResource() == "report" && (q.GetId() == "" || q.GetId() == "worker-1")
+		return nil
+	}
+	rpc.Register(s, "lock.ForceRelease", rpc.Anyone, release)
+	rpc.Register(s, "lock.Release", rpc.Anyone, release)
+}
+
+func sampleLocks() []lock.Resource {
+	return []lock.Resource{
+		{Name: "report", Mode: "write", Waiting: 2, Holders: []lock.Holder{{ID: "worker-1", TTL: 12.3, Token: 7}}},
+		{Name: "cache\x1b[2J", Mode: "read", Holders: []lock.Holder{{ID: "a", TTL: 31555952, Token: 5}, {ID: "b", TTL: 0.25, Token: 6}}},
+	}
 }
 
 // serve runs the fake daemon and returns its DSN.

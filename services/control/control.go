@@ -17,6 +17,8 @@ type Observer interface {
 	Status() Status
 	// Workers returns the workers of all pools.
 	Workers() []Worker
+	// Metrics returns all metrics in Prometheus' text format.
+	Metrics() (string, error)
 }
 
 // Operator changes what the daemon runs.
@@ -166,6 +168,11 @@ type Method struct {
 	Role string `json:"role"` // anyone, operator, admin; see services/rpc.Role
 }
 
+// MetricsResult is the result of rrd.Metrics.
+type MetricsResult struct {
+	Text string `json:"text"` // Prometheus' text format
+}
+
 // Done is the result of methods that have none.
 type Done struct{}
 
@@ -176,6 +183,10 @@ func Register(s *rpc.Server, observer Observer, operator Operator) {
 			result.Methods = append(result.Methods, Method{Name: m.Name, Role: m.Role.String()})
 		}
 		return nil
+	})
+	rpc.Register(s, "rrd.Metrics", rpc.Anyone, func(_ context.Context, _ *Done, result *MetricsResult) (err error) {
+		result.Text, err = observer.Metrics()
+		return err
 	})
 	rpc.Register(s, "rrd.Status", rpc.Anyone, func(_ context.Context, _ *Done, status *Status) error {
 		*status = observer.Status()

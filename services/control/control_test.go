@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +36,8 @@ func (*fake) Workers() []control.Worker {
 		{Pool: "jobs", PID: 2, State: "ready", Created: since, LastCause: "max_jobs"},
 	}
 }
+
+func (*fake) Metrics() (string, error) { return "up 1\n", nil }
 
 func (f *fake) Reload(context.Context) (*control.ReloadResult, error) {
 	return &control.ReloadResult{Pools: []control.PoolReload{{Name: "http", Generation: 3}}, NeedsRestart: []string{"http.address"}}, f.reload
@@ -68,6 +71,14 @@ func TestControl(t *testing.T) {
 	}
 	if err := c.Call(ctx, "rrd.Workers", wire.JSON, &control.WorkersRequest{Pools: []string{"http", "nope"}}, &raw); err == nil || err.Error() != `there is no pool "nope"; there is: http, jobs, empty` {
 		t.Errorf("Workers of nope: %v", err)
+	}
+	var m control.MetricsResult
+	if err := c.Call(ctx, "rrd.Metrics", wire.JSON, &control.Done{}, &m); err != nil || m.Text != "up 1\n" {
+		t.Errorf("Metrics: %+v, %v", m, err)
+	}
+	var table control.MethodsResult
+	if err := c.Call(ctx, "rrd.Methods", wire.JSON, &control.Done{}, &table); err != nil || !slices.Contains(table.Methods, control.Method{Name: "rrd.Stop", Role: "admin"}) {
+		t.Errorf("Methods: %+v, %v", table, err)
 	}
 	var r control.ReloadResult
 	if err := c.Call(ctx, "rrd.Reload", wire.JSON, &control.ReloadRequest{}, &r); err != nil || len(r.Pools) != 1 || len(r.NeedsRestart) != 1 {
