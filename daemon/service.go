@@ -21,6 +21,9 @@ type module struct {
 	// builtin says that it is on without a section too, and does not make a
 	// daemon by itself.
 	builtin bool
+	// socket is the name and the configured address of what it listens on; nil if
+	// it does not.
+	socket func(section) (name, dsn string)
 	// start acquires what the service needs and registers its RPC methods. It
 	// runs before any worker; nothing of the service is called before that.
 	start func(*Daemon, *settings) (*service, error)
@@ -28,7 +31,7 @@ type module struct {
 
 // modules are all services, in the order in which they are started. Each has a
 // file of its own, and a line here.
-var modules = []module{kvModule, lockModule}
+var modules = []module{fileserverModule, kvModule, lockModule}
 
 // service is a module at work. All of its functions may be nil.
 type service struct {

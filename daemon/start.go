@@ -77,6 +77,11 @@ func (d *Daemon) wanted(rpcListen []string) []string {
 			names = append(names, storeName(name, address))
 		}
 	}
+	for _, m := range modules {
+		if into := d.boot.modules[m.name]; into != nil && m.socket != nil {
+			names = append(names, storeName(m.socket(into)))
+		}
+	}
 	return names
 }
 

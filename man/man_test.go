@@ -14,6 +14,7 @@ import (
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/daemon/logging"
+	"github.com/rr-systemd/rrd/listeners/fileserver"
 	"github.com/rr-systemd/rrd/listeners/http"
 	"github.com/rr-systemd/rrd/pool"
 	"github.com/rr-systemd/rrd/services/kv/boltdb"
@@ -207,6 +208,7 @@ func TestKeys(t *testing.T) {
 		{"boltdb", boltdb.Config{}},
 		{"redis", redis.Config{}},
 		{"memcached", memcached.Config{}},
+		{"fileserver", fileserver.Config{}},
 	} {
 		known = append(known, keys(section.name, reflect.TypeOf(section.into))...)
 	}

@@ -12,15 +12,16 @@ import (
 
 // sockets are the socket units, with the names that the daemon looks for.
 var sockets = map[string]string{
-	"rr-http@.socket":    "http",
-	"rr-https@.socket":   "https",
-	"rr-h3@.socket":      "h3",
-	"rr-fcgi@.socket":    "fcgi",
-	"rr-rpc@.socket":     "rpc",
-	"rr-grpc@.socket":    "grpc",
-	"rr-status@.socket":  "status",
-	"rr-metrics@.socket": "metrics",
-	"rr-tcp@.socket":     "tcp.main",
+	"rr-http@.socket":       "http",
+	"rr-https@.socket":      "https",
+	"rr-h3@.socket":         "h3",
+	"rr-fcgi@.socket":       "fcgi",
+	"rr-rpc@.socket":        "rpc",
+	"rr-grpc@.socket":       "grpc",
+	"rr-status@.socket":     "status",
+	"rr-metrics@.socket":    "metrics",
+	"rr-fileserver@.socket": "fileserver",
+	"rr-tcp@.socket":        "tcp.main",
 }
 
 // unitFolder is a copy of the units whose programs exist on this machine.

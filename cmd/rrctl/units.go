@@ -17,7 +17,7 @@ import (
 )
 
 // socketUnits are the units beside rr@.service.
-var socketUnits = []string{"http", "https", "h3", "rpc", "grpc", "status", "metrics", "tcp"}
+var socketUnits = []string{"http", "https", "h3", "rpc", "grpc", "status", "metrics", "fileserver", "tcp"}
 
 // unit is one unit of systemd.
 type unit struct {

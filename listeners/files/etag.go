@@ -11,8 +11,11 @@ import (
 	"time"
 )
 
-// polynomial is that of RoadRunner's and fiber's ETags (reversed form).
-var polynomial = crc32.MakeTable(0x48D90782)
+// Polynomials (reversed form) of RoadRunner's ETags.
+const (
+	StaticPolynomial = 0x48D90782 // of its middleware static
+	FiberPolynomial  = 0xD5828281 // of fiber, which its file server uses
+)
 
 // maxTags bounds the memory of remembered tags, about 100 bytes each.
 const maxTags = 4096
@@ -24,9 +27,14 @@ const settled = time.Second
 // Tags makes ETags of files. A strong one needs the whole content, so it is
 // remembered until the file changes.
 type Tags struct {
+	table *crc32.Table
+
 	mu    sync.Mutex
 	known map[version]uint32
 }
+
+// NewTags returns tags with a checksum of that polynomial.
+func NewTags(polynomial uint32) *Tags { return &Tags{table: crc32.MakeTable(polynomial)} }
 
 // version is a file in one of its states. The inode's change time cannot be
 // set back, unlike the modification time.
@@ -36,10 +44,10 @@ type version struct {
 	sec, nsec int64
 }
 
-// Strong returns RoadRunner's tag, the length and the checksum of the content:
-// `"10-3632233996"`. A file without content has none (""). The file is read
-// from its begin and left there.
-func (t *Tags) Strong(f *os.File, info fs.FileInfo) (string, error) {
+// Of returns RoadRunner's tag, the length and the checksum of the content:
+// `"10-3632233996"`, or W/ and that for a weak one. A file without content has
+// none (""). The position in the file stays.
+func (t *Tags) Of(f *os.File, info fs.FileInfo, weak bool) (string, error) {
 	if info.Size() == 0 {
 		return "", nil
 	}
@@ -47,16 +55,11 @@ func (t *Tags) Strong(f *os.File, info fs.FileInfo) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return string(appendTag(nil, info.Size(), sum)), nil
-}
-
-// Weak returns a weak tag with the same parts.
-func (t *Tags) Weak(f *os.File, info fs.FileInfo) (string, error) {
-	tag, err := t.Strong(f, info)
-	if tag != "" {
-		tag = "W/" + tag
+	var tag []byte
+	if weak {
+		tag = append(tag, "W/"...)
 	}
-	return tag, err
+	return string(appendTag(tag, info.Size(), sum)), nil
 }
 
 func appendTag(dst []byte, size int64, sum uint32) []byte {
@@ -68,7 +71,7 @@ func appendTag(dst []byte, size int64, sum uint32) []byte {
 func (t *Tags) sum(f *os.File, info fs.FileInfo) (uint32, error) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return checksum(f, info.Size())
+		return t.checksum(f, info.Size())
 	}
 	v := version{uint64(stat.Dev), stat.Ino, stat.Size, stat.Ctim.Sec, stat.Ctim.Nsec}
 	t.mu.Lock()
@@ -77,7 +80,7 @@ func (t *Tags) sum(f *os.File, info fs.FileInfo) (uint32, error) {
 	if known {
 		return sum, nil
 	}
-	sum, err := checksum(f, info.Size())
+	sum, err := t.checksum(f, info.Size())
 	if err != nil {
 		return 0, err
 	}
@@ -93,8 +96,8 @@ func (t *Tags) sum(f *os.File, info fs.FileInfo) (uint32, error) {
 	return sum, nil
 }
 
-func checksum(f *os.File, size int64) (uint32, error) {
-	h := crc32.New(polynomial)
+func (t *Tags) checksum(f *os.File, size int64) (uint32, error) {
+	h := crc32.New(t.table)
 	if _, err := io.Copy(h, io.NewSectionReader(f, 0, size)); err != nil {
 		return 0, err
 	}

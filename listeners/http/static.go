@@ -77,7 +77,7 @@ func newStatic(c Config, env Environment) (Middleware, error) {
 		return nil, fmt.Errorf("http.static.dir: %w", err)
 	}
 	if c.Static.CalculateETag {
-		s.tags = new(files.Tags)
+		s.tags = files.NewTags(files.StaticPolynomial)
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,15 +131,12 @@ func (s *static) send(w http.ResponseWriter, r *http.Request, name string) bool 
 	header := w.Header()
 	s.response.set(header)
 	if s.tags != nil {
-		tag, err := s.tags.Strong(f, info)
+		tag, err := s.tags.Of(f, info, s.weak)
 		if err != nil {
 			s.log.Warn("cannot read a static file", logkey.File, name, logkey.Error, err)
 			return false
 		}
 		if tag != "" {
-			if s.weak {
-				tag = "W/" + tag
-			}
 			header["Etag"] = []string{tag}
 		}
 	}
