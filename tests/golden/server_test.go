@@ -31,6 +31,8 @@ type server struct {
 	addresses map[string]string // http, https, fcgi, rpc, status, metrics, relay
 	vars      *strings.Replacer
 	env       []string
+	args      []string
+	expect    int // handshakes before it is ready
 	control   net.Listener
 	cmd       *exec.Cmd
 	wg        sync.WaitGroup
@@ -56,39 +58,56 @@ func start(b *binaries, c *goldenCase, overrides []string, limit time.Duration) 
 		return s, err
 	}
 
-	args := []string{"serve", "-c", s.config}
+	s.args = []string{"serve", "-c", s.config}
 	for _, o := range overrides {
 		if section, _, _ := strings.Cut(o, "."); c.Config[section] != nil {
-			args = append(args, "-o", o)
+			s.args = append(s.args, "-o", o)
 		}
 	}
-	s.cmd = exec.Command(b.rr, args...)
-	s.cmd.Dir, s.cmd.Env = tmp, s.env
-	s.cmd.Stdout, s.cmd.Stderr = (*serverOutput)(s), (*serverOutput)(s)
-	s.cmd.WaitDelay = 2 * time.Second
-	if err := s.cmd.Start(); err != nil {
-		s.cmd = nil
-		return s, err
-	}
-	s.wg.Go(func() {
-		_ = s.cmd.Wait()
-		s.update(func() { s.exited, s.code = true, s.cmd.ProcessState.ExitCode() })
-	})
 	if !c.waits() {
-		return s, nil
+		return s, s.run()
+	}
+	s.expect = c.workers()
+	return s, s.launch(limit)
+}
+
+// run starts the program.
+func (s *server) run() error {
+	cmd := exec.Command(s.bin.rr, s.args...)
+	cmd.Dir, cmd.Env = s.tmp, s.env
+	cmd.Stdout, cmd.Stderr = (*serverOutput)(s), (*serverOutput)(s)
+	cmd.WaitDelay = 2 * time.Second
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.update(func() {
+		s.cmd, s.exited = cmd, false
+		s.output.Reset()
+	})
+	s.wg.Go(func() {
+		_ = cmd.Wait()
+		s.update(func() { s.exited, s.code = true, cmd.ProcessState.ExitCode() })
+	})
+	return nil
+}
+
+// launch runs the program and waits until it is ready, but no longer than limit.
+func (s *server) launch(limit time.Duration) error {
+	if err := s.run(); err != nil {
+		return err
 	}
 	ready := s.await(limit, func() bool {
-		return s.exited || bytes.Contains(s.output.Bytes(), []byte("RoadRunner server started")) && s.handshakes() >= c.workers()
+		return s.exited || bytes.Contains(s.output.Bytes(), []byte("RoadRunner server started")) && s.handshakes() >= s.expect
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.exited {
-		return s, fmt.Errorf("the server exited with code %d: %s", s.code, plain(s.output.String()))
+		return fmt.Errorf("the server exited with code %d: %s", s.code, plain(s.output.String()))
 	}
 	if !ready {
-		return s, fmt.Errorf("the server is not ready: %d of %d workers; output: %s", s.handshakes(), c.workers(), plain(s.output.String()))
+		return fmt.Errorf("the server is not ready: %d of %d workers; output: %s", s.handshakes(), s.expect, plain(s.output.String()))
 	}
-	return s, nil
+	return nil
 }
 
 // prepare writes the files and the configuration of the case.
