@@ -12,6 +12,8 @@ import (
 
 	"github.com/rr-systemd/rrd/services/control"
 	"github.com/rr-systemd/rrd/services/informer"
+	"github.com/rr-systemd/rrd/services/kv"
+	"github.com/rr-systemd/rrd/services/kv/memory"
 	"github.com/rr-systemd/rrd/services/lock"
 	"github.com/rr-systemd/rrd/services/lock/lockpb"
 	"github.com/rr-systemd/rrd/services/resetter"
@@ -141,6 +143,10 @@ func (d *fakeDaemon) register(s *rpc.Server) {
 	informer.Register(s, d, d)
 	resetter.Register(s, d)
 	control.Register(s, controlled{d}, d)
+	kv.Register(s, map[string]kv.Mounted{
+		"cache":    {Driver: "memory", Storage: memory.New(memory.Config{})},
+		"sessions": {Driver: "memcached", Storage: struct{ kv.Storage }{memory.New(memory.Config{})}}, // cannot list
+	}, kv.Options{})
 	rpc.Register(s, "lock.List", rpc.Admin, func(_ context.Context, _ *bool, list *[]lock.Resource) error {
 		*list = sampleLocks()
 		return nil

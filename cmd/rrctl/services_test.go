@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rr-systemd/rrd/services/lock"
 )
@@ -66,4 +67,65 @@ func TestLocksCommand(t *testing.T) {
 	}
 	_, out, _ = runRRCtl(t, "--socket", dsn, "__complete", "locks", "release", "")
 	contains(t, "completion", out, "report\n")
+}
+
+func TestKVCommand(t *testing.T) {
+	dsn := new(fakeDaemon).serve(t)
+	run := func(args ...string) (int, string, string) {
+		t.Helper()
+		return runRRCtl(t, append(append([]string{"kv"}, args...), "--socket", dsn)...)
+	}
+	for _, c := range []struct {
+		args   string
+		code   int
+		out    string
+		errOut string
+	}{
+		{"", 0, "STORAGE   DRIVER\ncache     memory\nsessions  memcached\n", ""},
+		{"set cache b:1 one", 0, "", ""},
+		{"set cache b:2 two --ttl 1h", 0, "", ""},
+		{"set cache a three", 0, "", ""},
+		{"get cache b:1", 0, "one", ""},
+		{"get cache none", 1, "", "rrctl: cache has no key \"none\"\n"},
+		{"ls cache", 0, "a\nb:1\nb:2\n", ""},
+		{"ls cache b:", 0, "b:1\nb:2\n", ""},
+		{"ls cache --limit 2", 0, "a\nb:1\n", "there are more than 2: raise --limit or name a prefix\n"},
+		{"ls sessions", 1, "", "rrctl: cannot list the keys of sessions (memcached): the store cannot list its keys\n"},
+		{"ttl cache a", 0, "  TTL  KEY\nnever  a\n", ""},
+		{"ttl cache a none", 1, "  TTL  KEY\nnever  a\n", ""},
+		{"del cache a none", 0, "", ""},
+		{"ls cache", 0, "b:1\nb:2\n", ""},
+		{"clear cache", exitUsage, "", "rrctl: this deletes every key of cache, with redis and memcached those of others in the same database too: say --yes\n"},
+		{"clear cache --yes", 0, "", ""},
+		{"ls cache --json", 0, "{\n  \"keys\": []\n}\n", ""},
+		{"get cache", exitUsage, "", "rrctl: accepts 2 arg(s), received 1 (see rrctl kv get --help)\n"},
+		{"set cache a b --ttl -1s", exitUsage, "", "rrctl: --ttl -1s is negative\n"},
+		{"gett cache a", exitUsage, "", "rrctl: unknown command \"gett\", did you mean get? (see rrctl kv --help)\n"},
+	} {
+		if code, out, errOut := run(strings.Fields(c.args)...); code != c.code || out != c.out || errOut != c.errOut {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q", c.args, code, out, errOut)
+		}
+	}
+	if code, _, errOut := run("get", "nope", "a"); code != 1 || !strings.Contains(errOut, "no such storage: nope") {
+		t.Errorf("exit %d, %q", code, errOut)
+	}
+	if code, _, errOut := run("set", "cache", "bytes", "\xff\x1b"); code != 0 {
+		t.Errorf("exit %d, %q", code, errOut)
+	}
+	if code, out, _ := run("get", "cache", "bytes"); code != 0 || out != "\xff\x1b" {
+		t.Errorf("exit %d, %q", code, out)
+	}
+	if code, out, _ := run("get", "cache", "bytes", "--json"); code != 0 || !strings.Contains(out, `"base64": true`) {
+		t.Errorf("exit %d, %q", code, out)
+	}
+	run("set", "cache", "t", "x", "--ttl", "90m")
+	var ends []kvTTL
+	_, out, _ := run("ttl", "cache", "t", "--json")
+	if err := json.Unmarshal([]byte(out), &ends); err != nil || len(ends) != 1 || ends[0].Expires == nil || time.Until(*ends[0].Expires).Round(10*time.Minute) != 90*time.Minute {
+		t.Errorf("%v\n%s", err, out)
+	}
+	_, out, _ = runRRCtl(t, "--socket", dsn, "__complete", "kv", "get", "")
+	contains(t, "completion", out, "cache\n", "sessions\n")
+	at := moment.Add(time.Hour)
+	golden(t, "kv_ttl", kvTTLTable([]kvTTL{{"a\x1b", &at}, {"b", nil}}, moment).plain(false, 0))
 }

@@ -50,6 +50,7 @@ func Register(s *rpc.Server, storages map[string]Mounted, o Options) {
 	v.register(s, "TTL", "ttl", (*mounted).ttl)
 	v.register(s, "Delete", "delete", (*mounted).delete)
 	v.register(s, "Clear", "clear", (*mounted).clear)
+	v.registerLists(s)
 }
 
 type service struct {

@@ -233,3 +233,26 @@ func (s *Storage) Clear(context.Context) error {
 		return err
 	})
 }
+
+// Keys implements kv.Lister.
+func (s *Storage) Keys(_ context.Context, prefix string, limit int) ([]string, error) {
+	now := time.Now()
+	var keys []string
+	err := s.db.View(func(tx *bolt.Tx) error {
+		c := tx.Bucket(s.bucket).Cursor()
+		for k, data := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)) && len(keys) < limit; k, data = c.Next() {
+			if data == nil {
+				continue // a bucket, of somebody else
+			}
+			_, _, x, err := parseValue(data)
+			if err != nil {
+				return fmt.Errorf("cannot read %.64q: %w", k, err)
+			}
+			if !x.Passed(now) {
+				keys = append(keys, string(k))
+			}
+		}
+		return nil
+	})
+	return keys, err
+}

@@ -120,7 +120,7 @@ func TestSweep(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx) })
-	sum := func() int { return s.Keys() }
+	sum := func() int { return s.Stored() }
 	kvtest.Poll(t, "only two keys are left in the file", func() bool { return sum() == 2 })
 	cancel()
 	running.Wait()
@@ -180,7 +180,7 @@ func TestSetIsAllOrNothing(t *testing.T) {
 		t.Error(err)
 	}
 	set(t, s, kv.Item{Key: "  "})
-	if n := s.Keys(); n != 0 {
+	if n := s.Stored(); n != 0 {
 		t.Errorf("%d keys", n)
 	}
 }
@@ -222,7 +222,7 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	if n := s.Keys(); n != 250 {
+	if n := s.Stored(); n != 250 {
 		t.Errorf("%d keys, want 250", n)
 	}
 }

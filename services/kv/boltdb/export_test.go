@@ -2,8 +2,8 @@ package boltdb
 
 import bolt "go.etcd.io/bbolt"
 
-// Keys counts what is in the file, expired or not.
-func (s *Storage) Keys() (n int) {
+// Stored counts what is in the file, expired or not.
+func (s *Storage) Stored() (n int) {
 	_ = s.db.View(func(tx *bolt.Tx) error {
 		n = tx.Bucket(s.bucket).Stats().KeyN
 		return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,20 @@ func Run(t *testing.T, s kv.Storage, k Kind) {
 	has()
 	must(s.Set(ctx, []kv.Item{{Key: "a", Value: []byte("1")}, {Key: "b", Value: []byte("2"), Expiry: In(time.Hour)}, {Key: "c"}}))
 	has("a", "b", "c")
+	if l, ok := s.(kv.Lister); ok {
+		must(s.Set(ctx, []kv.Item{{Key: "list:1"}, {Key: "list:2", Expiry: In(time.Hour)}, {Key: "list*"}}))
+		for _, c := range []struct {
+			prefix string
+			limit  int
+			want   int
+		}{{"", 100, 6}, {"list:", 100, 2}, {"list*", 100, 1}, {"list", 2, 2}, {"none", 5, 0}} {
+			keys, err := l.Keys(ctx, c.prefix, c.limit)
+			if err != nil || len(keys) != c.want || slices.ContainsFunc(keys, func(k string) bool { return !strings.HasPrefix(k, c.prefix) }) {
+				t.Fatalf("keys with %q, at most %d: %q, %v", c.prefix, c.limit, keys, err)
+			}
+		}
+		must(s.Delete(ctx, []string{"list:1", "list:2", "list*"}))
+	}
 	got, err := s.MGet(ctx, []string{"c", "nope", "b", "a"})
 	must(err)
 	slices.SortFunc(got, func(a, b kv.Item) int { return cmp.Compare(a.Key, b.Key) })

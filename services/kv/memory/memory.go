@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -223,4 +224,32 @@ func (s *Storage) evict(now moment) {
 		}
 		victim.mu.Unlock()
 	}
+}
+
+// Keys implements kv.Lister.
+func (s *Storage) Keys(_ context.Context, prefix string, limit int) ([]string, error) {
+	now := s.now()
+	var keys []string
+	for i := range s.shards {
+		if len(keys) >= limit {
+			break
+		}
+		keys = s.shards[i].list(keys, prefix, limit, now)
+	}
+	return keys, nil
+}
+
+// list appends the keys with a prefix, up to limit in all.
+func (sh *shard) list(keys []string, prefix string, limit int, now moment) []string {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for key, e := range sh.items {
+		if len(keys) >= limit {
+			break
+		}
+		if strings.HasPrefix(key, prefix) && !e.passed(now.wall) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }

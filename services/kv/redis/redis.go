@@ -10,8 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -243,4 +246,32 @@ func (s *Storage) clearPrefix(ctx context.Context, node redis.Cmdable) error {
 		}
 	}
 	return errors.Join(scan.Err(), remove())
+}
+
+// Keys implements kv.Lister, by SCAN, which does not hold the server up.
+func (s *Storage) Keys(ctx context.Context, prefix string, limit int) ([]string, error) {
+	var mu sync.Mutex
+	found := make(map[string]bool) // SCAN may give a key twice
+	scan := func(ctx context.Context, node redis.Cmdable) error {
+		it := node.Scan(ctx, 0, globChars.Replace(s.prefix+prefix)+"*", 1000).Iterator()
+		for it.Next(ctx) {
+			mu.Lock()
+			full := len(found) >= limit
+			if !full {
+				found[strings.TrimPrefix(it.Val(), s.prefix)] = true
+			}
+			mu.Unlock()
+			if full {
+				return nil
+			}
+		}
+		return it.Err()
+	}
+	var err error
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return scan(ctx, node) })
+	} else {
+		err = scan(ctx, s.client)
+	}
+	return slices.Collect(maps.Keys(found)), err
 }
