@@ -224,10 +224,14 @@ func (s *Server) watchCertificates(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			for _, id := range s.identities {
-				id.check()
-			}
+			s.checkCertificates()
 		}
+	}
+}
+
+func (s *Server) checkCertificates() {
+	for _, id := range s.identities {
+		id.check()
 	}
 }
 
