@@ -7,7 +7,7 @@ VERSION ?= 0.1.0
 LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
            -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
-.PHONY: all build run test test-go test-php lab fuzz bench packages clean
+.PHONY: all build run test test-go test-php lab fuzz bench endurance packages clean
 
 all: build
 
@@ -45,6 +45,11 @@ fuzz:
 
 bench: build
 	bench/run
+
+# 1,000 reloads and 50 restarts under requests of all protocols: docs/systemd.md
+# has what came of it.
+endurance:
+	$(GO) test ./daemon -run TestAllProtocolsUnderLoad -count=1 -v -timeout 3h -reloads 1000 -restarts 50
 
 packages:
 	VERSION=$(VERSION) packaging/build
