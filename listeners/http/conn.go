@@ -32,6 +32,7 @@ type conn struct {
 	begun    atomic.Bool // bytes of a next request were read
 	http2    atomic.Bool // such a connection is ended by GOAWAY
 	released atomic.Bool
+	writes   atomic.Uint32
 	records  *tlsRecords // nil without TLS; used by whoever reads
 
 	mu       sync.Mutex // orders the two that set the deadline
@@ -47,7 +48,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			switch n = c.readNow(p); {
 			case n > 0:
 				err = nil
-			case !c.begun.Load():
+			case !c.begun.Load(), c.http2.Load() && http.ConnState(c.state.Load()) == http.StateIdle:
 				return 0, io.EOF // net/http closes without an answer
 			case c.restoreDeadline():
 				continue // in the middle of a request: go on waiting
@@ -117,6 +118,12 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(t)
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
 }
 
 // SetDeadline implements net.Conn.

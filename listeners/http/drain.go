@@ -28,7 +28,7 @@ const (
 //     close them; releases connections once they are idle (see conn);
 //     meanwhile HTTP/3 ends by GOAWAY (see http3Server.shutdown);
 //  3. when HTTP/1 and FastCGI are over, lets net/http say GOAWAY to HTTP/2
-//     connections.
+//     connections, and ends those without streams (see drainHTTP2).
 //
 // http.Server.Shutdown by itself closes a connection unanswered whose request
 // is read after it began (golang.org/issue/75591), so it comes last. When ctx
@@ -55,7 +55,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		if err := s.drainHTTP1(ctx); err != nil {
 			return err
 		}
-		return s.http.Shutdown(ctx)
+		return s.drainHTTP2(ctx)
 	})
 	if err := group.Wait(); err != nil {
 		return err
@@ -107,6 +107,48 @@ func (s *Server) drainHTTP1(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// drainHTTP2 lets net/http say GOAWAY to the connections that are left, and
+// returns when none is. After GOAWAY a client opens no more streams; net/http
+// waits a second for it to close, which most do not do. Here a connection without
+// streams ends when it has been quiet for drainIdle since.
+func (s *Server) drainHTTP2(ctx context.Context) error {
+	before := make(map[*conn]uint32)
+	s.conns.all(func(c *conn) { before[c] = c.writes.Load() })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.http.Shutdown(ctx) }()
+	lulls := make(map[*conn]lull)
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+		}
+		now, left := time.Now(), 0
+		s.conns.all(func(c *conn) {
+			left++
+			// What is written to a connection without streams is GOAWAY.
+			writes := c.writes.Load()
+			if writes == before[c] || http.ConnState(c.state.Load()) != http.StateIdle {
+				return
+			}
+			if l, seen := lulls[c]; !seen || l.changes != writes {
+				lulls[c] = lull{writes, now}
+			} else if now.Sub(l.since) >= drainIdle {
+				c.release()
+			}
+		})
+		if left == 0 {
+			cancel() // it looks only every now and then
+			<-done
+			return nil
 		}
 	}
 }

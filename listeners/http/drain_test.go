@@ -170,6 +170,37 @@ func TestShutdownOfAnIdleServer(t *testing.T) {
 	}
 }
 
+// An idle HTTP/2 connection gets GOAWAY before it is closed, although its client
+// does nothing about it.
+func TestShutdownSaysGoAway(t *testing.T) {
+	s := serve(t, Config{HTTP2: HTTP2{H2C: true}}, answering(msg(okContext, "ok")))
+	c := s.dial(t)
+	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	if _, err := c.r.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	done := s.shutdown(t)
+	var last byte
+	for {
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(c.r, head); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		last = head[3]
+		if _, err := c.r.Discard(int(head[1])<<8 | int(head[2])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if last != 7 {
+		t.Errorf("the last frame has type %d", last)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestShutdownWaitsForRequests: one that runs, one whose header is half here,
 // one whose body is half here, and one that begins while the server drains.
 func TestShutdownWaitsForRequests(t *testing.T) {

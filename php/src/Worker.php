@@ -257,12 +257,15 @@ final class Worker
 
             return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context, $length - $context)];
         }
-        $parts = [substr($bytes, $head + $context)];
+        // Appending grows the string in place; parts to join would need twice the memory.
+        $body = substr($bytes, $head + $context);
+        $contextBytes = substr($bytes, $head, $context);
+        unset($bytes);
         for ($missing = $end - $have; $missing > 0; $missing -= strlen($more)) {
-            $parts[] = $more = $this->more($missing);
+            $body .= $more = $this->more($missing);
         }
 
-        return [$flags, $stream, substr($bytes, $head, $context), implode('', $parts)];
+        return [$flags, $stream, $contextBytes, $body];
     }
 
     /** At least one byte, at most $length. */
