@@ -130,6 +130,16 @@ func (m *manager) stored() (names []string) {
 	return names
 }
 
+// empty forgets everything, as systemd does when a unit is stopped.
+func (m *manager) empty() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.store {
+		f.Close()
+	}
+	m.store = nil
+}
+
 // unit starts rrd as the manager's service: with the sockets of its units and
 // what is in the store.
 func (a *site) unit(m *manager, env []string, sockets ...*os.File) {

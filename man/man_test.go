@@ -21,6 +21,7 @@ import (
 	"github.com/rr-systemd/rrd/services/kv/memcached"
 	"github.com/rr-systemd/rrd/services/kv/memory"
 	"github.com/rr-systemd/rrd/services/kv/redis"
+	"github.com/rr-systemd/rrd/services/metrics"
 )
 
 var pages = []string{"rr.yaml.5", "rr@.service.8", "rrctl.1", "rrd.8"}
@@ -201,6 +202,7 @@ func TestKeys(t *testing.T) {
 		{"server", config.Server{}},
 		{"rpc", config.RPC{}},
 		{"endure", config.Endure{}},
+		{"metrics", metrics.Config{}},
 		{"logs", logging.Config{}},
 		{"http", http.Config{}},
 		{"http.pool", pool.Config{}},

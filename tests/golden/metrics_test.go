@@ -14,7 +14,8 @@ var labelPair = regexp.MustCompile(`(\w+)="((?:[^"\\]|\\.)*)"`)
 
 // parseMetrics reads the Prometheus text format to what the recordings keep of
 // it: per metric help, type, sets of labels, buckets, values. Metrics of the
-// process and the Go runtime are left out, a pid becomes PID.
+// process and the Go runtime and those that RoadRunner does not have (rrd_) are
+// left out, a pid becomes PID.
 func parseMetrics(page string) (map[string]any, error) {
 	out := map[string]any{}
 	metric := func(name string) map[string]any {
@@ -71,7 +72,7 @@ func parseMetrics(page string) (map[string]any, error) {
 		m["values"].(map[string]any)[s[1]+key] = s[3]
 	}
 	for name := range out {
-		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || name == "rr_http_uptime_seconds" {
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "rrd_") || name == "rr_http_uptime_seconds" {
 			delete(out, name)
 		}
 	}
