@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,7 +54,25 @@ func (c *cli) call(ctx context.Context, method string, arg, reply any) error {
 		return err
 	}
 	defer client.Close()
-	return client.Call(ctx, method, rpc.JSON, arg, reply)
+	return explain(client.Call(ctx, method, rpc.JSON, arg, reply))
+}
+
+// explain says what net/rpc's text for an unknown service means: the methods of
+// most services are there only if their section is.
+func explain(err error) error {
+	var remote *rpc.RemoteError
+	if !errors.As(err, &remote) {
+		return err
+	}
+	method, ok := strings.CutPrefix(remote.Text, "rpc: can't find service ")
+	if !ok {
+		method, ok = strings.CutPrefix(remote.Text, "rpc: can't find method ")
+	}
+	if !ok {
+		return err
+	}
+	name, _, _ := strings.Cut(method, ".")
+	return fmt.Errorf("the daemon does not know %s: the section %s is not in its configuration, or its version is older than that of rrctl", method, name)
 }
 
 // printJSON is the answer to --json.

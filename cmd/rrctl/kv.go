@@ -63,7 +63,7 @@ func (c *cli) kv(ctx context.Context, method, storage string, items ...*kvv1.Ite
 	defer client.Close()
 	var r kvv1.Response
 	err = client.Call(ctx, "kv."+method, rpc.Proto, &kvv1.Request{Storage: storage, Items: items}, &r)
-	return r.GetItems(), err
+	return r.GetItems(), explain(err)
 }
 
 func kvKeys(keys []string) []*kvv1.Item {

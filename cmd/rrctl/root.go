@@ -40,7 +40,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("instance", c.completeInstances)
 
 	for _, talk := range []*cobra.Command{c.statusCommand(), c.workersCommand(), c.topCommand(), c.reloadCommand(), c.resetCommand(), c.scaleCommand(),
-		c.stopCommand(), c.kvCommand(), c.locksCommand(), c.metricsCommand(), c.logsCommand(), c.unitsCommand(), c.doctorCommand()} {
+		c.stopCommand(), c.kvCommand(), c.locksCommand(), c.serviceCommand(), c.metricsCommand(), c.logsCommand(), c.unitsCommand(), c.doctorCommand()} {
 		talk.PersistentFlags().StringVar(&c.instance, "instance", c.instance, "instance to talk to")
 		_ = talk.RegisterFlagCompletionFunc("instance", c.completeInstances)
 		root.AddCommand(talk)

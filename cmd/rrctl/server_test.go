@@ -30,6 +30,9 @@ type fakeDaemon struct {
 	failed string // pool that keeps its old generation
 	stop   chan control.StopRequest
 	more   atomic.Int32 // workers of http
+
+	services bool // has the section
+	created  atomic.Pointer[serviceCreate]
 }
 
 func (*fakeDaemon) Plugins() []string { return []string{"service", "jobs", "http", "empty"} }
@@ -147,6 +150,9 @@ func (d *fakeDaemon) register(s *rpc.Server) {
 		"cache":    {Driver: "memory", Storage: memory.New(memory.Config{})},
 		"sessions": {Driver: "memcached", Storage: struct{ kv.Storage }{memory.New(memory.Config{})}}, // cannot list
 	}, kv.Options{})
+	if d.services {
+		d.registerServices(s)
+	}
 	rpc.Register(s, "lock.List", rpc.Admin, func(_ context.Context, _ *bool, list *[]lock.Resource) error {
 		*list = sampleLocks()
 		return nil
@@ -157,6 +163,36 @@ func (d *fakeDaemon) register(s *rpc.Server) {
 	}
 	rpc.Register(s, "lock.ForceRelease", rpc.Anyone, release)
 	rpc.Register(s, "lock.Release", rpc.Anyone, release)
+}
+
+func (d *fakeDaemon) registerServices(s *rpc.Server) {
+	known := map[string]bool{"queue": true, "ws": true}
+	check := func(name string) error {
+		if !known[name] {
+			return errors.New("the service with NAME " + name + " doesn't exist")
+		}
+		return nil
+	}
+	rpc.Register(s, "service.List", rpc.Anyone, func(_ context.Context, _ *serviceName, r *serviceList) error {
+		r.Services = []string{"ws", "queue"}
+		return nil
+	})
+	rpc.Register(s, "service.Statuses", rpc.Anyone, func(_ context.Context, q *serviceName, r *serviceStatuses) error {
+		r.Status = []serviceStatus{{PID: 70, CPU: 1.5, Memory: 9e6, Command: "/usr/bin/php " + q.Name + ".php\x1b"}}
+		if q.Name == "ws" {
+			r.Status = append(r.Status, serviceStatus{PID: 71, Command: "/usr/bin/php ws.php", Status: &struct {
+				Message string `json:"message"`
+			}{"process_state: open /proc/71/statm: no such file or directory"}})
+		}
+		return check(q.Name)
+	})
+	for _, method := range []string{"service.Restart", "service.Terminate"} {
+		rpc.Register(s, method, rpc.Operator, func(_ context.Context, q *serviceName, _ *map[string]any) error { return check(q.Name) })
+	}
+	rpc.Register(s, "service.Create", rpc.Operator, func(_ context.Context, q *serviceCreate, _ *map[string]any) error {
+		d.created.Store(q)
+		return nil
+	})
 }
 
 func sampleLocks() []lock.Resource {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func TestKVCommand(t *testing.T) {
 		{"ls cache --json", 0, "{\n  \"keys\": []\n}\n", ""},
 		{"get cache", exitUsage, "", "rrctl: accepts 2 arg(s), received 1 (see rrctl kv get --help)\n"},
 		{"set cache a b --ttl -1s", exitUsage, "", "rrctl: --ttl -1s is negative\n"},
-		{"gett cache a", exitUsage, "", "rrctl: unknown command \"gett\", did you mean get? (see rrctl kv --help)\n"},
+		{"clera cache", exitUsage, "", "rrctl: unknown command \"clera\", did you mean clear? (see rrctl kv --help)\n"},
 	} {
 		if code, out, errOut := run(strings.Fields(c.args)...); code != c.code || out != c.out || errOut != c.errOut {
 			t.Errorf("%s: exit %d, stdout %q, stderr %q", c.args, code, out, errOut)
@@ -128,4 +129,48 @@ func TestKVCommand(t *testing.T) {
 	contains(t, "completion", out, "cache\n", "sessions\n")
 	at := moment.Add(time.Hour)
 	golden(t, "kv_ttl", kvTTLTable([]kvTTL{{"a\x1b", &at}, {"b", nil}}, moment).plain(false, 0))
+}
+
+func TestServiceCommand(t *testing.T) {
+	d := &fakeDaemon{services: true}
+	dsn := d.serve(t)
+	code, out, errOut := runRRCtl(t, "service", "--socket", dsn)
+	if code != exitFailed || errOut != "" { // a process has ended
+		t.Errorf("exit %d, %q", code, errOut)
+	}
+	golden(t, "service", out)
+	var list []serviceProcess
+	code, out, _ = runRRCtl(t, "service", "list", "queue", "--json", "--socket", dsn)
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 1 || !list[0].Running || list[0].PID != 70 {
+		t.Errorf("exit %d, %v\n%s", code, err, out)
+	}
+	for _, c := range []struct {
+		args   []string
+		code   int
+		out    string
+		errOut string
+	}{
+		{[]string{"restart", "queue", "ws"}, 0, "queue: restarted\nws: restarted\n", ""},
+		{[]string{"terminate", "nope", "ws"}, 1, "ws: terminated\n", "rrctl: cannot terminate nope: the service with NAME nope doesn't exist\n"},
+		{[]string{"restart"}, exitUsage, "", "rrctl: requires at least 1 arg(s), only received 0 (see rrctl service restart --help)\n"},
+		{[]string{"list", "nope"}, 1, "", "rrctl: the service with NAME nope doesn't exist\n"},
+		{[]string{"create", "x", "sleep 1", "--env", "A"}, exitUsage, "", "rrctl: --env A: write NAME=VALUE\n"},
+		{[]string{"create", "x", "sleep 1", "--stop-timeout", "1500ms"}, exitUsage, "", "rrctl: --stop-timeout 1.5s: write whole seconds\n"},
+		{[]string{"create", "x", "sleep 1", "--env", "A=b=c", "--processes", "2", "--restart-after", "1m", "--exec-timeout", "1h"}, 0, "x: started\n", ""},
+	} {
+		code, out, errOut := runRRCtl(t, append(append([]string{"service"}, c.args...), "--socket", dsn)...)
+		if code != c.code || out != c.out || errOut != c.errOut {
+			t.Errorf("%v: exit %d, stdout %q, stderr %q", c.args, code, out, errOut)
+		}
+	}
+	want := serviceCreate{Name: "x", Command: "sleep 1", ProcessNum: 2, ExecTimeout: 3600, RestartSec: 60, RemainAfterExit: true, Env: map[string]string{"A": "b=c"}}
+	if got := d.created.Load(); got == nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("created %+v", got)
+	}
+	_, out, _ = runRRCtl(t, "--socket", dsn, "__complete", "service", "restart", "")
+	contains(t, "completion", out, "queue\n", "ws\n")
+	code, _, errOut = runRRCtl(t, "service", "--socket", new(fakeDaemon).serve(t))
+	if code != exitFailed || !strings.HasPrefix(errOut, "rrctl: the daemon does not know service.List: the section service is not in its configuration") {
+		t.Errorf("exit %d, %q", code, errOut)
+	}
 }

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/rr-systemd/rrd/ipc/rpc"
+)
+
+// RoadRunner's messages of the methods service.*, in JSON.
+type (
+	serviceName struct {
+		Name string `json:"name,omitempty"`
+	}
+	serviceList struct {
+		Services []string `json:"services"`
+	}
+	serviceStatuses struct {
+		Status []serviceStatus `json:"status"`
+	}
+	serviceStatus struct {
+		PID     int     `json:"pid"`
+		CPU     float64 `json:"cpu_percent"`
+		Memory  uint64  `json:"memory_usage"`
+		Command string  `json:"command"`
+		// Status is there for a process that has ended.
+		Status *struct {
+			Message string `json:"message"`
+		} `json:"status"`
+	}
+	serviceCreate struct {
+		Name            string            `json:"name"`
+		Command         string            `json:"command"`
+		ProcessNum      int64             `json:"process_num"`
+		ExecTimeout     int64             `json:"exec_timeout,omitempty"` // seconds
+		RemainAfterExit bool              `json:"remain_after_exit,omitempty"`
+		Env             map[string]string `json:"env,omitempty"`
+		RestartSec      uint64            `json:"restart_sec,omitempty"`
+		NameInLogs      bool              `json:"service_name_in_logs,omitempty"`
+		TimeoutStopSec  uint64            `json:"timeout_stop_sec,omitempty"`
+	}
+)
+
+// serviceProcess is one line of rrctl service.
+type serviceProcess struct {
+	Service string  `json:"service"`
+	PID     int     `json:"pid"`
+	Running bool    `json:"running"`
+	Memory  uint64  `json:"memory,omitempty"`
+	CPU     float64 `json:"cpu_percent,omitempty"`
+	Command string  `json:"command"`
+}
+
+func (c *cli) serviceCommand() *cobra.Command {
+	group := &cobra.Command{
+		Use:   "service",
+		Short: "Show the programs that run beside the workers, start and stop them",
+		Long: `Show the programs that run beside the workers (section service), start and stop
+them. Without a command it lists them.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args)
+			}
+			return c.listServices(cmd.Context(), nil)
+		},
+	}
+	group.AddCommand(
+		&cobra.Command{
+			Use:               "list [NAME...]",
+			Short:             "Show services and their processes; exits with 1 if one has ended",
+			Args:              cobra.ArbitraryArgs,
+			ValidArgsFunction: c.completeServices,
+			RunE:              func(cmd *cobra.Command, names []string) error { return c.listServices(cmd.Context(), names) },
+		},
+		c.serviceAction("restart", "Restart", "restarted", "Stop the processes of services and start them anew"),
+		c.serviceAction("terminate", "Terminate", "terminated", "Stop services and forget them, until the daemon is restarted"),
+		c.serviceCreateCommand(),
+	)
+	return group
+}
+
+func (c *cli) listServices(ctx context.Context, names []string) error {
+	client, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if len(names) == 0 {
+		var list serviceList
+		if err := client.Call(ctx, "service.List", rpc.JSON, &serviceName{}, &list); err != nil {
+			return explain(err)
+		}
+		names = list.Services
+		slices.Sort(names)
+	}
+	processes := []serviceProcess{}
+	for _, name := range names {
+		var r serviceStatuses
+		if err := client.Call(ctx, "service.Statuses", rpc.JSON, &serviceName{name}, &r); err != nil {
+			return explain(err)
+		}
+		for _, p := range r.Status {
+			processes = append(processes, serviceProcess{name, p.PID, p.Status == nil, p.Memory, p.CPU, p.Command})
+		}
+	}
+	if c.json {
+		err = c.printJSON(processes)
+	} else {
+		limit := 0
+		if width, _, ok := terminalSize(c.out); ok {
+			limit = width
+		}
+		_, err = fmt.Fprint(c.out, servicesTable(processes).plain(colours(c.out), limit))
+	}
+	if err == nil && slices.ContainsFunc(processes, func(p serviceProcess) bool { return !p.Running }) {
+		return errSilent
+	}
+	return err
+}
+
+func servicesTable(list []serviceProcess) *table {
+	t := &table{columns: []column{{"SERVICE", false}, {"STATE", false}, {"PID", true}, {"MEMORY", true}, {"CPU %", true}, {"COMMAND", false}}}
+	for _, p := range list {
+		state, memory, cpu := cell{"running", green}, humanize.Bytes(p.Memory), fmt.Sprintf("%.2f", p.CPU)
+		if !p.Running {
+			state, memory, cpu = cell{"ended", red}, "", ""
+		}
+		t.add(cell{p.Service, plain}, state, cell{fmt.Sprint(p.PID), plain}, cell{memory, plain}, cell{cpu, plain}, cell{p.Command, plain})
+	}
+	return t
+}
+
+// serviceAction is a command that calls a method for each of some services. One
+// that fails does not keep the others from it.
+func (c *cli) serviceAction(use, method, done, text string) *cobra.Command {
+	return &cobra.Command{
+		Use:               use + " NAME...",
+		Short:             text,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: c.completeServices,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			client, err := c.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			var errs []error
+			for _, name := range names {
+				err := explain(client.Call(cmd.Context(), "service."+method, rpc.JSON, &serviceName{name}, new(map[string]any)))
+				if err != nil {
+					errs = append(errs, fmt.Errorf("cannot %s %s: %w", use, name, err))
+				} else if !c.json {
+					fmt.Fprintf(c.out, "%s: %s\n", printable(name), green.paint(done, colours(c.out)))
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+}
+
+func (c *cli) serviceCreateCommand() *cobra.Command {
+	q := serviceCreate{}
+	var timeout, pause, patience time.Duration
+	var env []string
+	cmd := &cobra.Command{
+		Use:   "create NAME COMMAND",
+		Short: "Start a service that is not in the configuration, until the daemon is restarted",
+		Long: `Start a service that is not in the configuration, until the daemon is restarted.
+COMMAND is one argument; it is split at single spaces and run without a shell.`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q.Name, q.Command = args[0], args[1]
+			for _, e := range env {
+				name, value, ok := strings.Cut(e, "=")
+				if !ok || name == "" {
+					return usageError{fmt.Errorf("--env %s: write NAME=VALUE", e)}
+				}
+				if q.Env == nil {
+					q.Env = make(map[string]string)
+				}
+				q.Env[name] = value
+			}
+			for flag, d := range map[string]time.Duration{"exec-timeout": timeout, "restart-after": pause, "stop-timeout": patience} {
+				if d < 0 || d%time.Second != 0 {
+					return usageError{fmt.Errorf("--%s %v: write whole seconds", flag, d)}
+				}
+			}
+			q.ExecTimeout, q.RestartSec, q.TimeoutStopSec = int64(timeout/time.Second), uint64(pause/time.Second), uint64(patience/time.Second)
+			q.RemainAfterExit = pause > 0
+			if err := c.call(cmd.Context(), "service.Create", &q, new(map[string]any)); err != nil {
+				return err
+			}
+			if c.json {
+				return nil
+			}
+			_, err := fmt.Fprintf(c.out, "%s: %s\n", printable(q.Name), green.paint("started", colours(c.out)))
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.Int64Var(&q.ProcessNum, "processes", 1, "how many processes")
+	f.DurationVar(&timeout, "exec-timeout", 0, "kill a process after this time (default never)")
+	f.DurationVar(&pause, "restart-after", 0, "start a process that ended anew after this time (default: not at all)")
+	f.DurationVar(&patience, "stop-timeout", 0, "time between asking a process to stop and killing it (default 5s)")
+	f.StringArrayVar(&env, "env", nil, "NAME=VALUE for its environment, repeatable")
+	f.BoolVar(&q.NameInLogs, "name-in-logs", false, "log its output on the channel service.NAME")
+	return cmd
+}
+
+// completeServices lists services, for the shell.
+func (c *cli) completeServices(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var list serviceList
+	_ = c.call(cmd.Context(), "service.List", &serviceName{}, &list) // without a daemon there is nothing to offer
+	return list.Services, cobra.ShellCompDirectiveNoFileComp
+}
