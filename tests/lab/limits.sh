@@ -52,6 +52,9 @@ want cpu.max '^25000 100000$' "$(cat "$l/cpu.max")"
 
 # --- isolation under the unit's own filter
 want isolation '^200 1 2 1 /tmp/rrd-worker-' "$(get /isolation)"
+[ -e /sys/kernel/security/landlock ] || grep -qs landlock /sys/kernel/security/lsm ||
+    want landlock-is-missing 'http.pool.isolation.landlock: this kernel has no Landlock' \
+        "$(rrd --check --config /etc/rr/app.yaml -o http.pool.isolation.landlock.write=/srv/app 2>&1)"
 
 # --- memory: one worker of four is killed under load, and nothing else happens
 before=$(pids)
