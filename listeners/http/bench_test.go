@@ -3,8 +3,11 @@ package http
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +149,39 @@ func BenchmarkServer(b *testing.B) {
 		b.Run(fmt.Sprint("php-echo-", size), func(b *testing.B) {
 			run(b, s, fmt.Sprintf("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)), size)
 		})
+	}
+}
+
+// BenchmarkIdleConnection tells what an idle keep-alive connection costs: the
+// server's memory and that of its client here together, of which the client's
+// part is a descriptor.
+func BenchmarkIdleConnection(b *testing.B) {
+	s := serve(b, Config{}, answering(msg(okContext, "ok")))
+	memory := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	before := memory()
+	conns := make([]net.Conn, 0, b.N)
+	buf := make([]byte, 4096)
+	for b.Loop() {
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		conns = append(conns, c)
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := c.Read(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(memory()-before)/float64(len(conns)), "bytes/conn")
+	for _, c := range conns {
+		_ = c.Close()
 	}
 }

@@ -424,3 +424,21 @@ func TestSlowBodiesOfAllProtocols(t *testing.T) {
 		_ = res.Body.Close()
 	}
 }
+
+// TestRoutesOfAllProtocols: routes count for every protocol, and an answer that
+// breaks off in the middle looks whole in none.
+func TestRoutesOfAllProtocols(t *testing.T) {
+	cut := execFunc(func(context.Context, *ipc.Payload) (ipc.Stream, error) {
+		return &frames{list: []*ipc.Message{part(okContext, "one")}, err: ipc.ErrWorkerFailed}, nil
+	})
+	e := serveAll(t, Config{Routes: []Route{{Match: Match{Path: []string{"/cut"}}, Pool: "cut"}}}, answering(msg(okContext, "main")),
+		func(o *Options) { o.Pools = map[string]ipc.Executor{"cut": cut} })
+	for _, v := range e.ways(t) {
+		if got := v.send(t, "GET", "/", "", ""); got.body != "main" || got.err != nil {
+			t.Errorf("%s: %+v", v.name, got)
+		}
+		if got := v.send(t, "GET", "/cut", "", ""); got.err == nil {
+			t.Errorf("%s: %+v", v.name, got)
+		}
+	}
+}

@@ -285,4 +285,51 @@ final class HttpWorkerTest extends TestCase
             rmdir($folder);
         }
     }
+
+    /** The question for a part of the body, and its answer. */
+    private function part(string $bytes, int $stream): void
+    {
+        $question = $this->server->frame();
+        self::assertSame([0, Frame::BODY, 1, '', ''], [$question['flags'], $question['stream'], $question['options'], $question['context'], $question['body']]);
+        $this->server->write(Frame::encode($bytes, 0, Frame::BODY | $stream, [0]));
+    }
+
+    private function arriving(string $path): void
+    {
+        $context = json_encode(['uri' => "http://shop.local$path", 'method' => 'POST', 'protocol' => 'HTTP/1.1']);
+        $this->server->write(Frame::encode($context, Frame::JSON, Frame::BODY, [strlen($context)]));
+    }
+
+    public function testBodyInParts(): void
+    {
+        $this->arriving('/arriving');
+        $this->part('abcdef', Frame::STREAM);
+        $this->server->stream(Frame::PONG);
+        $this->part('gh', Frame::STREAM);
+        $this->part('', 0);
+        self::assertSame('[true,["abcd","efgh",""],true]', $this->server->response()['body']);
+        $this->arriving('/arriving-whole');
+        $this->part('abc', Frame::STREAM);
+        $this->part('def', Frame::STREAM);
+        $this->part('', 0);
+        self::assertSame('abcdef|abcdef', $this->server->response()['body']);
+        // The rest does not come: an error, no trace in the log, and the next request.
+        $this->arriving('/arriving');
+        $this->part('abc', Frame::STREAM);
+        $this->part('', Frame::STOP);
+        self::assertSame([Frame::ERROR, 'the body of the request broke off'], [($frame = $this->server->frame())['flags'], $frame['body']]);
+        self::assertSame('hello', $this->get('/')['body']);
+        self::assertSame('[false,["abcd","e"],true]', $this->get('/arriving', ['method' => 'POST'], 'abcde')['body']);
+        self::assertSame(0, $this->server->stop());
+        self::assertSame('', $this->server->stderr());
+    }
+
+    public function testAborted(): void
+    {
+        $this->server->request(['uri' => 'http://shop.local/aborted']);
+        $this->server->stream(Frame::STOP);
+        self::assertSame('nobody reads this', $this->server->response()['body']);
+        $this->server->stream(Frame::STOP); // it may cross the answer
+        self::assertSame('hello', $this->get('/')['body']);
+    }
 }

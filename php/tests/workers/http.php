@@ -145,6 +145,22 @@ use RR\Worker;
             $http->earlyHints([], 200);
 
             return '';
+        case '/arriving':
+            $in = $request->stream();
+            $read = [];
+            while (!feof($in)) {
+                $read[] = (string) fread($in, 4);
+            }
+
+            return Response::json([$request->isArriving(), $read, $request->stream() === $in]);
+        case '/arriving-whole':
+            return new Response(200, [], $request->body() . '|' . $request->body());
+        case '/aborted':
+            while (!$http->aborted()) {
+                usleep(100);
+            }
+
+            return Response::text('nobody reads this');
         case '/served':
             return (string) $http->served();
         case '/bytes':
