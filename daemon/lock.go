@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rr-systemd/rrd/daemon/config"
@@ -41,7 +43,7 @@ func startLock(d *Daemon, _ *settings) (*service, error) {
 		return nil, err
 	}
 	lock.Register(d.rpc.server, locks, locks)
-	return &service{drain: locks.Drain, save: locks.Save, close: locks.Close}, nil
+	return &service{drain: func(context.Context) { locks.Drain() }, save: locks.Save, close: locks.Close}, nil
 }
 
 // lockMetrics are the locks in numbers.

@@ -109,6 +109,16 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 			f.apply(next)
 		}
 	}
+	for _, svc := range d.services {
+		if svc.reload == nil {
+			continue
+		}
+		outcome := control.PoolReload{Name: svc.name}
+		if err := svc.reload(next); err != nil {
+			outcome.Error = err.Error()
+		}
+		result.Pools = append(result.Pools, outcome)
+	}
 	return result, nil
 }
 
@@ -144,6 +154,10 @@ func needRestart(boot, next *settings) []string {
 		return slices.ContainsFunc(list, func(l string) bool { return key == l || strings.HasPrefix(key, l+".") })
 	}
 	sections := slices.Concat(restartable(boot.tree), restartable(next.tree))
+	applied := live
+	if boot.modules["service"] != nil {
+		applied = append(slices.Clip(live), "service")
+	}
 	return slices.DeleteFunc(config.Diff(boot.tree, next.tree), func(key string) bool {
 		if name, ok := strings.CutPrefix(key, "http.pools."); ok && boot.http != nil {
 			name, _, _ = strings.Cut(name, ".")
@@ -151,7 +165,7 @@ func needRestart(boot, next *settings) []string {
 				return false // a pool that is not there
 			}
 		}
-		return !below(sections, key) || below(live, key) && !below(fixed, key)
+		return !below(sections, key) || below(applied, key) && !below(fixed, key)
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // roadRunnerView is the daemon as RoadRunner's RPC services informer and
-// resetter see it: a "plugin" is a pool.
+// resetter see it: a "plugin" is a pool, or a service with processes.
 type roadRunnerView struct{ d *Daemon }
 
 func (v roadRunnerView) Plugins() []string {
@@ -16,12 +16,20 @@ func (v roadRunnerView) Plugins() []string {
 	for _, w := range v.d.allWorkers() {
 		names = append(names, w.name)
 	}
+	for _, svc := range v.d.services {
+		if svc.plugin != nil {
+			names = append(names, svc.name)
+		}
+	}
 	return names
 }
 
 func (v roadRunnerView) Workers(plugin string) []*informer.Worker {
 	p := v.d.workers(plugin)
 	if p == nil {
+		if p := v.d.plugin(plugin); p != nil {
+			return p.Workers()
+		}
 		return nil
 	}
 	workers := p.pool.Workers()
@@ -64,8 +72,11 @@ func (v roadRunnerView) RemoveWorker(ctx context.Context, plugin string) error {
 	return p.pool.Remove(ctx)
 }
 
-// Reset replaces the workers of one pool, which the caller has found in
+// Reset replaces the workers of one plugin, which the caller has found in
 // Plugins.
 func (v roadRunnerView) Reset(ctx context.Context, plugin string) error {
+	if p := v.d.plugin(plugin); p != nil {
+		return p.Reset()
+	}
 	return v.d.Reset(ctx, v.d.workers(plugin))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/rr-systemd/rrd/daemon/config"
+	"github.com/rr-systemd/rrd/services/informer"
 )
 
 // module is a part of the configuration that brings a service: kv, lock, ...
@@ -31,7 +32,7 @@ type module struct {
 
 // modules are all services, in the order in which they are started. Each has a
 // file of its own, and a line here.
-var modules = []module{fileserverModule, kvModule, lockModule, metricsModule}
+var modules = []module{fileserverModule, kvModule, lockModule, metricsModule, serviceModule}
 
 // service is a module at work. All of its functions may be nil.
 type service struct {
@@ -41,14 +42,25 @@ type service struct {
 	run func(context.Context) error
 	// problem says why the daemon is degraded, "" if it is not.
 	problem func() string
-	// drain ends what waits in RPC calls, which the stop of the RPC server would
-	// wait for. Workers have stopped by then.
-	drain func()
+	// reload applies new settings, after the pools have their new workers.
+	reload func(*settings) error
+	// plugin is what RoadRunner's informer and resetter see of it, nil: nothing.
+	plugin plugin
+	// drain comes when the workers have stopped and RPC still answers: it ends
+	// what waits in RPC calls, which the stop of the RPC server would wait for,
+	// and what calls RPC itself. When ctx ends it may not take its time.
+	drain func(ctx context.Context)
 	// save writes what the next process gets from Daemon.saved when this one is
 	// restarted. Workers and RPC clients are gone by then.
 	save func(io.Writer) error
 	// close frees everything. It comes last.
 	close func() error
+}
+
+// plugin is a service that has processes of its own.
+type plugin interface {
+	Workers() []*informer.Worker
+	Reset() error
 }
 
 // startServices starts the modules that are on. On error those that were
@@ -76,13 +88,23 @@ func (s *settings) serves() bool {
 	return slices.ContainsFunc(modules, func(m module) bool { return s.modules[m.name] != nil && !m.builtin })
 }
 
-// drainServices ends what waits in RPC calls.
-func (d *Daemon) drainServices() {
-	for _, svc := range d.services {
+// drainServices is in the reverse order of the start.
+func (d *Daemon) drainServices(ctx context.Context) {
+	for _, svc := range slices.Backward(d.services) {
 		if svc.drain != nil {
-			svc.drain()
+			svc.drain(ctx)
 		}
 	}
+}
+
+// plugin finds a service that has processes, nil if there is none of that name.
+func (d *Daemon) plugin(name string) plugin {
+	for _, svc := range d.services {
+		if svc.name == name {
+			return svc.plugin
+		}
+	}
+	return nil
 }
 
 // stopServices saves and closes. Nothing is saved after a start that failed.

@@ -139,6 +139,9 @@ func CheckConfig(tree *config.Tree) error {
 			errs = append(errs, err)
 		}
 	}
+	if c, ok := s.modules["service"].(*serviceSettings); ok {
+		errs = append(errs, c.check())
+	}
 	if i := s.server.OnInit; i != nil {
 		_, err := credential("server.on_init", i.User, "")
 		errs = append(errs, tree.Locate(err))

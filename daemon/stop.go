@@ -15,9 +15,10 @@ import (
 const extendStep = 5 * time.Second
 
 // drain ends the daemon without losing a request: the frontends stop accepting
-// and finish what they have, then the workers stop, then the RPC socket closes,
-// then the services stop and save what the next process needs. All of it takes no longer than the grace period, apart from the time that
-// workers need to obey the stop order. failure is why the start failed, nil for
+// and finish what they have, then the workers stop, then the programs of the section
+// service, then the RPC socket closes, then the services save what the next process
+// needs. All of it takes no longer than the grace period, apart from the time that
+// workers and programs need to obey the stop order. failure is why the start failed, nil for
 // a stop that was asked for.
 //
 // Requests that the grace period cuts off are no error: the daemon was asked to
@@ -50,7 +51,7 @@ func (d *Daemon) drain(failure error) error {
 		return nil
 	})
 	err = errors.Join(err, each(d.allWorkers(), func(w *workers) error { return w.pool.Stop(ctx) }))
-	d.drainServices()
+	d.drainServices(ctx)
 	if d.rpc != nil {
 		_ = d.rpc.server.Shutdown(ctx) // its only error is that calls were cut off
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/rr-systemd/rrd/services/kv/memory"
 	"github.com/rr-systemd/rrd/services/kv/redis"
 	"github.com/rr-systemd/rrd/services/metrics"
+	"github.com/rr-systemd/rrd/services/service"
 )
 
 var pages = []string{"rr.yaml.5", "rr@.service.8", "rrctl.1", "rrd.8"}
@@ -211,6 +212,7 @@ func TestKeys(t *testing.T) {
 		{"redis", redis.Config{}},
 		{"memcached", memcached.Config{}},
 		{"fileserver", fileserver.Config{}},
+		{"service.NAME", service.Settings{}},
 	} {
 		known = append(known, keys(section.name, reflect.TypeOf(section.into))...)
 	}

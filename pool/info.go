@@ -39,7 +39,7 @@ func (p *Pool) Workers() []WorkerInfo {
 	list := make([]WorkerInfo, 0, len(all))
 	for _, m := range all {
 		w := m.w
-		memory, cpu, ok := usage(w.PID())
+		memory, cpu, ok := Resident(w.PID())
 		if !ok {
 			continue
 		}

@@ -39,8 +39,8 @@ func parseStatm(b []byte) (uint64, bool) {
 	return pages * pageSize, true
 }
 
-// usage is what /proc says about a process: resident bytes and CPU time.
-func usage(pid int) (rss uint64, cpu time.Duration, ok bool) {
+// Resident is what /proc says about a process: resident bytes and CPU time.
+func Resident(pid int) (rss uint64, cpu time.Duration, ok bool) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	b, err := os.ReadFile(dir + "/statm")
 	if err != nil {

@@ -94,7 +94,7 @@ func (p *Pool) resize(g *generation, first *member) {
 	for _, m := range all {
 		if u, _ := m.w.Leaf().Usage(); u.Working > 0 {
 			measured = max(measured, u.Working)
-		} else if rss, _, ok := usage(m.w.PID()); ok {
+		} else if rss, _, ok := Resident(m.w.PID()); ok {
 			measured = max(measured, rss)
 		}
 	}

@@ -43,11 +43,19 @@ the new worker wrote to stderr, and exits with 1.`,
 func reloadText(r *control.ReloadResult, colours bool) string {
 	var b strings.Builder
 	for _, p := range r.Pools {
-		if p.Error == "" {
+		switch {
+		case p.Error == "" && p.Generation == 0: // the programs of the section service
+			fmt.Fprintf(&b, "%s: %s\n", p.Name, green.paint("restarted", colours))
+			continue
+		case p.Error == "":
 			fmt.Fprintf(&b, "%s: %s, generation %d, %d%s\n", p.Name, green.paint("reloaded", colours), p.Generation, p.Workers, plural(uint64(p.Workers), " worker"))
 			continue
 		}
-		fmt.Fprintf(&b, "%s: %s, generation %d goes on serving\n", p.Name, red.paint("failed", colours), p.Generation)
+		serving := ""
+		if p.Generation > 0 {
+			serving = fmt.Sprintf(", generation %d goes on serving", p.Generation)
+		}
+		fmt.Fprintf(&b, "%s: %s%s\n", p.Name, red.paint("failed", colours), serving)
 		for line := range strings.Lines(p.Error) {
 			fmt.Fprintf(&b, "    %s\n", printable(strings.TrimRight(line, "\n")))
 		}

@@ -188,7 +188,7 @@ func appendFieldName(b []byte, key string) []byte {
 func known(key string) bool {
 	switch key {
 	case logkey.Logger, logkey.Pool, logkey.Worker, logkey.Generation, logkey.RequestID, logkey.Cause,
-		logkey.Error, logkey.Elapsed, logkey.Socket, logkey.Key, logkey.File:
+		logkey.Error, logkey.Elapsed, logkey.Socket, logkey.Key, logkey.File, logkey.Service:
 		return true
 	}
 	return false

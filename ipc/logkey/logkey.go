@@ -17,4 +17,5 @@ const (
 	Socket     = "socket"     // name of a listening socket
 	Key        = "key"        // configuration key
 	File       = "file"       // file name
+	Service    = "service"    // service of the section service, or of the daemon
 )

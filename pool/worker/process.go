@@ -45,6 +45,8 @@ type Process struct {
 	stderr *stderr
 	leaf   *cgroup.Leaf
 	tmp    string // its folder for temporary files, "" for none
+	alone  bool   // see Program
+	oom    cgroup.OOM
 
 	mu     sync.Mutex // a signal is never sent after the pid was given back
 	reaped bool
@@ -56,7 +58,7 @@ type Process struct {
 }
 
 func newProcess(pid, pidfd int, r *os.File, spec *Spec) *Process {
-	p := &Process{pid: pid, leaf: spec.Leaf, done: make(chan struct{})}
+	p := &Process{pid: pid, leaf: spec.Leaf, alone: spec.alone, done: make(chan struct{})}
 	p.stderr = newStderr(r, Output{PID: pid, Generation: spec.Generation}, spec.Stderr)
 	if pidfd >= 0 {
 		// Non-blocking is what makes os.NewFile hand it to the poller.
@@ -117,12 +119,14 @@ func (p *Process) Leaf() *cgroup.Leaf {
 func (p *Process) alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped {
-		return false
-	}
+	return !p.reaped && !p.dead()
+}
+
+// dead reports whether the process has ended and is not reaped. p.mu is held.
+func (p *Process) dead() bool {
 	var info unix.Siginfo
 	err := unix.Waitid(unix.P_PID, p.pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && info.Signo == 0
+	return err != nil || info.Signo != 0
 }
 
 // run reads stderr and waits for the end.
@@ -142,6 +146,10 @@ func (p *Process) run() {
 	// Without control groups a child of the worker may still be at it; what is left
 	// then, the next daemon sweeps.
 	_ = removeTmp(p.tmp)
+	if p.alone {
+		p.oom, _ = p.leaf.OOM()
+		_ = p.leaf.Close()
+	}
 	close(p.done)
 }
 
@@ -169,6 +177,10 @@ func (p *Process) wait() {
 func (p *Process) reap() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.alone && p.dead() {
+		// As long as the process is not reaped its group cannot be another's.
+		_ = unix.Kill(-p.pid, unix.SIGKILL)
+	}
 	var ws unix.WaitStatus
 	var ru unix.Rusage
 	for {

@@ -38,6 +38,8 @@ type Spec struct {
 	// well), in the chunks in which it was written, newlines included. Calls
 	// for one worker do not overlap.
 	Stderr func(Output)
+
+	alone bool // see Program
 }
 
 // Output is something that a worker wrote.

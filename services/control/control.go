@@ -130,10 +130,11 @@ type ReloadResult struct {
 	NeedsRestart []string `json:"needs_restart,omitempty"`
 }
 
-// PoolReload is what a reload did to one pool.
+// PoolReload is what a reload did to one pool, or to the programs of the section
+// service, which have no generation.
 type PoolReload struct {
 	Name       string `json:"name"`
-	Generation uint64 `json:"generation"` // that serves now
+	Generation uint64 `json:"generation"` // that serves now; 0: restarted
 	Workers    int    `json:"workers"`
 	// Error is why the pool kept its old generation, with what the new
 	// worker wrote to stderr; empty when the new one serves.
