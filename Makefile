@@ -38,6 +38,7 @@ lab: packages
 	tests/lab/run bookworm
 	tests/lab/limits.sh bookworm
 	tests/lab/cgroup.sh bookworm
+	tests/lab/restart.sh bookworm
 
 # A minute for each fuzz target; FUZZTIME=10m for longer.
 fuzz:
