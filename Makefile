@@ -7,7 +7,7 @@ VERSION ?= 0.1.0
 LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
            -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
-.PHONY: all build run test test-go test-php lab fuzz bench endurance packages clean
+.PHONY: all build run test test-go test-php lab fuzz property bench endurance packages clean
 
 all: build
 
@@ -43,6 +43,12 @@ lab: packages
 # A minute for each fuzz target; FUZZTIME=10m for longer.
 fuzz:
 	tests/fuzz $(or $(FUZZTIME),1m)
+
+# 100,000 random forms of each kind, compared with what PHP makes of them; a few
+# minutes. SEED=n for others.
+property:
+	tests/deps run
+	$(GO) test ./listeners/http -run LikePHP -count 1 -timeout 60m -args -http.forms 100000 -http.multiparts 100000 -http.seed $(or $(SEED),1)
 
 bench: build
 	bench/run

@@ -1,18 +1,29 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/rr-systemd/rrd/ipc"
+)
+
+// How many random inputs the tests against PHP take; `make property` takes
+// 100,000 of each.
+var (
+	randomForms      = flag.Int("http.forms", 2000, "random urlencoded forms to compare with PHP's parse_str")
+	randomMultiparts = flag.Int("http.multiparts", 80, "random multipart forms to compare with PHP's $_POST and $_FILES")
+	randomSeed       = flag.Uint64("http.seed", 1, "seed of the random forms")
 )
 
 // TestFormLikePHP compares the trees of random forms with PHP's parse_str,
@@ -22,44 +33,66 @@ func TestFormLikePHP(t *testing.T) {
 	if err != nil {
 		t.Fatal("php is needed: ", err)
 	}
-	rnd := rand.New(rand.NewPCG(1, 2))
-	type pair struct{ Form, Tree string }
-	var pairs []pair
-	for len(pairs) < 600 {
+	rnd := rand.New(rand.NewPCG(*randomSeed, 2))
+	cmd := exec.Command(php, "-n", "-r", `
+		while (($line = fgets(STDIN)) !== false) {
+			$p = json_decode($line, true);
+			parse_str($p['Form'], $want);
+			if (json_decode($p['Tree'], true) !== $want)
+				echo $p['Form'], "\n  PHP ", json_encode($want), "\n  got ", $p['Tree'], "\n";
+		}`)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := json.NewEncoder(in)
+	for compared := 0; compared < *randomForms; {
 		form := randomForm(rnd)
 		tree, err := formJSON(form)
 		if err != nil {
 			continue // PHP lets the last structure win, RoadRunner refuses
 		}
-		pairs = append(pairs, pair{form, tree})
+		compared++
+		if err := lines.Encode(struct{ Form, Tree string }{form, tree}); err != nil {
+			break // PHP has ended, and says why
+		}
 	}
-	in, err := json.Marshal(pairs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(php, "-n", "-r", `
-		foreach (json_decode(stream_get_contents(STDIN), true) as $p) {
-			parse_str($p['Form'], $want);
-			if (json_decode($p['Tree'], true) !== $want)
-				echo $p['Form'], "\n  PHP ", json_encode($want), "\n  got ", $p['Tree'], "\n";
-		}`)
-	cmd.Stdin = strings.NewReader(string(in))
-	out, err := cmd.CombinedOutput()
-	if err != nil || len(out) > 0 {
-		t.Errorf("%v\n%.3000s", err, out)
+	_ = in.Close()
+	if err := cmd.Wait(); err != nil || out.Len() > 0 {
+		t.Errorf("%v\n%.3000s", err, out.String())
 	}
 }
 
+// randomKey is a key in brackets, percent-encoded. PHP and RoadRunner read all
+// of them the same way; brackets, blanks and dots are for other tests.
+func randomKey(rnd *rand.Rand) string {
+	const alphabet = "aabbc019_-äß€'\"<>&=+%/:;\\{}"
+	runes := []rune(alphabet)
+	var b strings.Builder
+	for range 1 + rnd.IntN(3) {
+		b.WriteRune(runes[rnd.IntN(len(runes))])
+	}
+	return url.QueryEscape(b.String())
+}
+
 func randomForm(rnd *rand.Rand) string {
-	keys := []string{"a", "b", "x-1", "0", "7", "ä", ""}
+	keys := []string{"a", "b", "x-1", "0", "7", "-3", "08", "ä", ""}
 	var b strings.Builder
 	for i := range 1 + rnd.IntN(7) {
 		if i > 0 {
 			b.WriteByte('&')
 		}
 		b.WriteString(keys[rnd.IntN(2)])
-		for depth := rnd.IntN(4); depth > 0; depth-- {
+		for depth := rnd.IntN(5); depth > 0; depth-- {
 			key := keys[rnd.IntN(len(keys))]
+			if rnd.IntN(4) == 0 {
+				key = randomKey(rnd)
+			}
 			if depth > 1 && key == "" {
 				// RoadRunner's a[][] is not PHP's; a[][b] is.
 				fmt.Fprintf(&b, "[][%s]", keys[rnd.IntN(2)])
@@ -67,7 +100,7 @@ func randomForm(rnd *rand.Rand) string {
 			}
 			fmt.Fprintf(&b, "[%s]", key)
 		}
-		fmt.Fprintf(&b, "=v%d%%20+%%26", i)
+		fmt.Fprintf(&b, "=v%d%%20+%%26%s", i, randomKey(rnd))
 	}
 	return b.String()
 }
@@ -116,9 +149,9 @@ func TestMultipartLikePHP(t *testing.T) {
 		flatten("", ctx.Uploads, ours.Files)
 		return &frames{list: []*ipc.Message{msg(okContext, "ok")}}, nil
 	}))
-	rnd := rand.New(rand.NewPCG(3, 4))
+	rnd := rand.New(rand.NewPCG(*randomSeed+2, 4))
 	client := s.client(t, false)
-	for compared := 0; compared < 80; {
+	for compared := 0; compared < *randomMultiparts; {
 		body := randomMultipart(rnd)
 		post := func(url string) (int, []byte) {
 			res, err := client.Post(url, "multipart/form-data; boundary=B", strings.NewReader(body))
@@ -193,7 +226,8 @@ func randomMultipart(rnd *rand.Rand) string {
 			b.WriteString(formPart(name, "", "", value))
 			continue
 		}
-		name = []string{"f" + fmt.Sprint(i), "g[]", "g[]", "h[" + fmt.Sprint(i) + "]", "k[x][]", "l[x][" + fmt.Sprint(i) + "]"}[rnd.IntN(6)]
+		n := fmt.Sprint(i)
+		name = []string{"f" + n, "g[]", "g[]", "h[" + n + "]", "k[x][]", "l[x][" + n + "]", "m[][n]", "o[x][][y" + n + "]", "p[" + n + "][q][]"}[rnd.IntN(9)]
 		b.WriteString(formPart(name, fmt.Sprintf("dir/n%d.txt", i), "a/b", value))
 	}
 	return b.String() + "--B--\r\n"
