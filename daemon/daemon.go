@@ -119,6 +119,8 @@ func New(opts Options) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(&StartError{Phase: PhaseInit, Section: "logs", Err: err}, inherited.Close())
 	}
+	// What libraries say through the log package becomes records of ours.
+	slog.SetDefault(root.With(logkey.Logger, "server"))
 	d := &Daemon{
 		opts: opts, root: root, logs: logs, boot: s, settings: s, notify: notify,
 		log:    root.With(logkey.Logger, "server"),

@@ -138,6 +138,7 @@ func CheckConfig(tree *config.Tree) error {
 			_, err := s.specHTTP("http.pools."+name, *p, wiring{})
 			errs = append(errs, err)
 		}
+		errs = append(errs, located(tree, "http", s.http.CheckCertificates()))
 	}
 	if c, ok := s.modules["service"].(*serviceSettings); ok {
 		errs = append(errs, c.check())

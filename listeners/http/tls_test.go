@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // dialTLS opens a connection whose handshake is over.
@@ -214,6 +216,51 @@ func TestRulesFailClosed(t *testing.T) {
 			t.Errorf("%s: %v", want, err)
 		}
 		_ = l.Close()
+	}
+}
+
+// TestCheckCertificates: a check of the configuration finds what the start would.
+func TestCheckCertificates(t *testing.T) {
+	ca := newAuthority(t, "a")
+	key, cert := ca.server(t, "localhost")
+	c := Config{SSL: &SSL{Key: key, Cert: cert}, HTTP3: &HTTP3{Address: "127.0.0.1:1"}}
+	if err := c.CheckCertificates(); err != nil {
+		t.Error(err)
+	}
+	c.HTTP3.Key, c.HTTP3.Cert = key, key
+	if err := c.CheckCertificates(); err == nil || !strings.HasPrefix(err.Error(), "http.http3.cert: cannot use") {
+		t.Error(err)
+	}
+	if err := (&Config{SSL: &SSL{ACME: &ACME{}}}).CheckCertificates(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStreamsOfAConnection: max_concurrent_streams holds over TLS, not only with
+// h2c.
+func TestStreamsOfAConnection(t *testing.T) {
+	e := serveAll(t, Config{HTTP2: HTTP2{MaxConcurrentStreams: 7}}, answering(msg(okContext, "ok")))
+	c, err := e.dialTLS(t, func(c *tls.Config) { c.NextProtos = []string{"h2"} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(c, c)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := framer.ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, ok := f.(*http2.SettingsFrame)
+	if !ok {
+		t.Fatalf("%T", f)
+	}
+	if n, ok := settings.Value(http2.SettingMaxConcurrentStreams); !ok || n != 7 {
+		t.Errorf("%d streams, said %t", n, ok)
 	}
 }
 

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -257,6 +258,18 @@ func (s *Server) PrepareCertificates(c Config) (commit func(), err error) {
 			commit()
 		}
 	}, nil
+}
+
+// CheckCertificates reads the files of certificates and says what is wrong with
+// them. Those that this user may not read are left to the daemon's.
+func (c *Config) CheckCertificates() error {
+	for _, files := range c.identityFiles(c.SSL.Enabled(), c.HTTP3 != nil && c.HasCertificate()) {
+		id := identity{section: files.section, acme: new(acmeManager)}
+		if _, err := id.prepare(files.tlsFiles); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Problem says why the server is less than it should be, "" if it is not.
