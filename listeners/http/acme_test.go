@@ -27,12 +27,17 @@ type pebble struct {
 	ca        string // file
 }
 
-func startPebble(t *testing.T, httpPort, tlsPort int) pebble {
+func buildPebble(t *testing.T) (bin string) {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "pebble")
+	bin = filepath.Join(t.TempDir(), "pebble")
 	if out, err := exec.Command("go", "build", "-o", bin, "github.com/letsencrypt/pebble/v2/cmd/pebble").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return bin
+}
+
+func startPebble(t *testing.T, bin string, httpPort, tlsPort int) pebble {
+	t.Helper()
 	own := newAuthority(t, "pebble")
 	key, cert := own.server(t, "pebble")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,7 +83,7 @@ type acmeServer struct {
 	log      *logBuffer
 }
 
-// sockets are bound before the server: pebble must know them.
+// acmeSockets are bound before the server: pebble must know them.
 type acmeSockets struct {
 	plain, tls net.Listener
 	udp        net.PacketConn
@@ -135,11 +140,12 @@ func (a *acmeServer) issuer(t *testing.T) (tcp, quic string) {
 }
 
 func TestACME(t *testing.T) {
+	bin := buildPebble(t)
 	clients := newAuthority(t, "clients")
 	for _, challenge := range []string{"http-01", "tlsalpn-01"} {
 		t.Run(challenge, func(t *testing.T) {
 			sockets, httpPort, tlsPort := listenACME(t)
-			ca := startPebble(t, httpPort, tlsPort)
+			ca := startPebble(t, bin, httpPort, tlsPort)
 			dir := filepath.Join(t.TempDir(), "acme")
 			acme := &ACME{
 				CacheDir: dir, Email: "admin@example.com", Domains: []string{"localhost"}, ChallengeType: challenge,

@@ -173,9 +173,10 @@ func TestTimeouts(t *testing.T) {
 		}
 	}
 	// A client that pauses shorter than that may take as long as it likes.
+	s = serve(t, Config{Timeouts: Timeouts{Read: time.Second}}, rec.exec())
 	c := s.dial(t)
 	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()
 	for range 10 {
 		<-tick.C
