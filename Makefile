@@ -37,6 +37,7 @@ test-php:
 lab: packages
 	tests/lab/run bookworm
 	tests/lab/limits.sh bookworm
+	tests/lab/services.sh bookworm
 	tests/lab/cgroup.sh bookworm
 	tests/lab/restart.sh bookworm
 
