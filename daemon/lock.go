@@ -50,9 +50,9 @@ func startLock(d *Daemon, _ *settings) (*service, error) {
 type lockMetrics struct{ stats func() memory.Stats }
 
 var (
-	lockResources = prometheus.NewDesc("rr_lock_resources", "Resources that are locked.", nil, nil)
-	lockHolders   = prometheus.NewDesc("rr_lock_holders", "Locks that are held.", nil, nil)
-	lockWaiting   = prometheus.NewDesc("rr_lock_waiting", "Requests that wait for a lock.", nil, nil)
+	lockResources = prometheus.NewDesc("rrd_lock_resources", "Resources that are locked.", nil, nil)
+	lockHolders   = prometheus.NewDesc("rrd_lock_holders", "Locks that are held.", nil, nil)
+	lockWaiting   = prometheus.NewDesc("rrd_lock_waiting", "Requests that wait for a lock.", nil, nil)
 )
 
 func (lockMetrics) Describe(ch chan<- *prometheus.Desc) {

@@ -32,7 +32,7 @@ type module struct {
 
 // modules are all services, in the order in which they are started. Each has a
 // file of its own, and a line here.
-var modules = []module{fileserverModule, kvModule, lockModule, metricsModule, serviceModule}
+var modules = []module{fileserverModule, kvModule, lockModule, metricsModule, serviceModule, statusModule}
 
 // service is a module at work. All of its functions may be nil.
 type service struct {

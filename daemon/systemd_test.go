@@ -346,7 +346,7 @@ func TestNotifications(t *testing.T) {
 				}
 				story = append(story, name)
 			case "STATUS":
-				if name = status(value); name != story[max(0, len(story)-1)] {
+				if name = statusWord(value); name != story[max(0, len(story)-1)] {
 					story = append(story, name)
 				}
 			}
@@ -361,8 +361,8 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
-// status reduces a status line to what it says first.
-func status(line string) string {
+// statusWord reduces a status line to what it says first.
+func statusWord(line string) string {
 	switch {
 	case strings.HasPrefix(line, "http 1/1 idle, queue 0, ") && strings.Contains(line, "; the last reload failed: "):
 		return "failed"

@@ -23,6 +23,7 @@ import (
 	"github.com/rr-systemd/rrd/services/kv/redis"
 	"github.com/rr-systemd/rrd/services/metrics"
 	"github.com/rr-systemd/rrd/services/service"
+	"github.com/rr-systemd/rrd/services/status"
 )
 
 var pages = []string{"rr.yaml.5", "rr@.service.8", "rrctl.1", "rrd.8"}
@@ -204,6 +205,7 @@ func TestKeys(t *testing.T) {
 		{"rpc", config.RPC{}},
 		{"endure", config.Endure{}},
 		{"metrics", metrics.Config{}},
+		{"status", status.Config{}},
 		{"logs", logging.Config{}},
 		{"http", http.Config{}},
 		{"http.pool", pool.Config{}},

@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // Collector shows the Stats of a storage.
 func (s *Storage) Collector(storage string) prometheus.Collector {
 	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("rr_kv_memory_"+name, help, nil, prometheus.Labels{"storage": storage})
+		return prometheus.NewDesc("rrd_kv_memory_"+name, help, nil, prometheus.Labels{"storage": storage})
 	}
 	return &collector{
 		s,
