@@ -74,6 +74,7 @@ func TestPackages(t *testing.T) {
 			`\./usr/lib/sysusers\.d/rrd\.conf`,
 			`\./usr/lib/tmpfiles\.d/rrd\.conf`,
 			`\./usr/share/rrd/app\.yaml`,
+			`\./usr/share/rrd/grafana/rrd\.json`,
 			`\./usr/share/man/man1/rrctl\.1\.gz`,
 			`\./usr/share/man/man1/rr\.1\.gz -> rrctl\.1\.gz`,
 			`\./usr/share/man/man5/rr\.yaml\.5\.gz`,
