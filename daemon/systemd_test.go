@@ -155,7 +155,11 @@ func (a *site) unit(m *manager, env []string, sockets ...*os.File) {
 	if len(a.files) > 0 {
 		a.env = append(a.env, "LISTEN_FDS="+strconv.Itoa(len(a.files)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	}
-	a.prog = []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, filepath.Join(bin, "rrd")}
+	rrd := filepath.Join(bin, "rrd")
+	if a.prog != nil {
+		rrd = a.prog[len(a.prog)-1]
+	}
+	a.prog = []string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, rrd}
 	ready := m.count("READY=1")
 	a.start()
 	await(a.t, "READY=1 arrives", func() bool { return !a.running() || m.count("READY=1") > ready })

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"os/exec"
+	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,4 +64,46 @@ func TestHeartbeat(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// A daemon that accepts connections and reads requests, but whose dispatcher
+// stands still, does not feed the watchdog: that it lives is not enough.
+func TestWatchdogStarvesWhenDispatchStalls(t *testing.T) {
+	stall := filepath.Join(bin, "stall")
+	if out, err := exec.Command("go", "build", "-o", stall, "./testdata/stall").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	a := newSite(t, plain)
+	a.prog = []string{stall}
+	m := newManager(t, filepath.Join(a.dir, "notify"))
+	a.unit(m, []string{"WATCHDOG_USEC=400000"})
+	fed := func() int { return m.count("WATCHDOG=1") }
+	await(t, "the watchdog is fed", func() bool { return fed() >= 3 })
+
+	a.signal(syscall.SIGUSR1)
+	await(t, "the stall", func() bool { return a.output.has("the dispatcher is stalled") })
+	// Each beat takes half of the time that systemd grants; the first may have
+	// been under way.
+	before := fed()
+	for range 5 {
+		<-time.After(200 * time.Millisecond)
+		c, err := net.Dial("unix", filepath.Join(a.dir, "http.sock"))
+		if err != nil {
+			t.Fatal("no connection is accepted:", err)
+		}
+		if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: app\r\n\r\n")); err != nil {
+			t.Error(err)
+		}
+		defer c.Close()
+	}
+	if n := fed() - before; n > 1 {
+		t.Errorf("the watchdog was fed %d times in 1 s", n)
+	}
+	a.signal(syscall.SIGTRAP) // what systemd sends: WatchdogSignal=
+	if code := a.wait(); code != 2 {
+		t.Errorf("exit status %d", code)
+	}
+	if !a.output.has("sync.(*Mutex)") && !a.output.has("sync.Mutex") {
+		t.Error("the goroutines are not in the log")
+	}
 }
