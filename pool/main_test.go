@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/pool/isolate"
@@ -85,6 +86,11 @@ func echoWorker() {
 				select {}
 			}
 			os.Stdout.Write(answer)
+			if i := bytes.Index(rest, []byte("next ")); i >= 0 {
+				var how string
+				fmt.Sscan(string(rest[i+5:]), &how, &n)
+				nextFault(how, n)
+			}
 		case bytes.Contains(rest, []byte("stop")):
 			return
 		default:
@@ -94,6 +100,24 @@ func echoWorker() {
 			os.Stdout.Write(append(append(head, 0, 0), body...))
 		}
 	}
+}
+
+// nextFault reads n bytes of the next payload, and no more.
+func nextFault(how string, n int) {
+	// Not before there is a payload: else the pool has noticed the end already.
+	p := []unix.PollFd{{Fd: 0, Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(p, -1); err != unix.EINTR {
+			break
+		}
+	}
+	if n > 0 {
+		_, _ = io.ReadFull(os.Stdin, make([]byte, n))
+	}
+	if how == "hang" {
+		select {}
+	}
+	os.Exit(0)
 }
 
 func echoSpec() worker.Spec {

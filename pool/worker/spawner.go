@@ -27,6 +27,10 @@ var ErrSpawnerClosed = errors.New("spawner is closed")
 // is locked to one thread for its whole life and does nothing but fork. That a
 // process gains no new privileges is inherited from the thread as well.
 type Spawner struct {
+	// ForkExec is syscall.ForkExec. Tests replace it, before the first start, to
+	// see what a fork does that fails or hangs.
+	ForkExec func(path string, argv []string, attr *syscall.ProcAttr) (pid int, err error)
+
 	start    chan *startRequest // of processes that gain no privileges
 	startAny chan *startRequest // of all others
 	quit     chan struct{}
@@ -59,6 +63,7 @@ type startRequest struct {
 // NewSpawner starts the forking thread. The caller must Close it.
 func NewSpawner() *Spawner {
 	s := &Spawner{
+		ForkExec: syscall.ForkExec,
 		start:    make(chan *startRequest),
 		startAny: make(chan *startRequest),
 		quit:     make(chan struct{}),
@@ -93,7 +98,7 @@ func (s *Spawner) run(start <-chan *startRequest, noNewPrivs bool) {
 				continue
 			}
 			// One fork at a time is no loss: syscall.ForkLock serialises them anyway.
-			r.pid, r.err = syscall.ForkExec(r.path, r.argv, r.attr)
+			r.pid, r.err = s.ForkExec(r.path, r.argv, r.attr)
 			close(r.ready)
 		case <-s.quit:
 			return
