@@ -7,7 +7,7 @@ VERSION ?= 0.1.0
 LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
            -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
-.PHONY: all build run test test-go test-php lab fuzz property bench endurance packages clean
+.PHONY: all build run test test-go test-php lab lab-all fuzz property bench endurance packages clean
 
 all: build
 
@@ -40,6 +40,16 @@ lab: packages
 	tests/lab/services.sh bookworm
 	tests/lab/cgroup.sh bookworm
 	tests/lab/restart.sh bookworm
+
+# What make test leaves out, because it takes long: reloads by the hundred, and
+# systemd 257.
+lab-all: packages
+	LAB_LIMIT=1800 tests/lab/reload.sh bookworm 200
+	LAB_LIMIT=1800 tests/lab/reload.sh trixie 50
+	tests/lab/run trixie
+	tests/lab/limits.sh trixie
+	tests/lab/cgroup.sh trixie
+	tests/lab/restart.sh trixie
 
 # A minute for each fuzz target; FUZZTIME=10m for longer.
 fuzz:

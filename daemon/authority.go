@@ -76,6 +76,9 @@ func ancestors(pid int) ([]int, error) {
 		}
 		for p > 0 && !slices.Contains(line, p) {
 			line = append(line, p)
+			if p == 1 { // may be hidden from us (ProtectProc=), and has no parent
+				break
+			}
 			if p, err = parent(p); err != nil {
 				break
 			}

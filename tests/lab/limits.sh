@@ -109,7 +109,8 @@ for i in 1 2 3 4 5 6; do get /orphan >/dev/null; done
 until_true 10 reaped && ok no-zombies || bad no-zombies "$(zombies)"
 
 # --- cpu: 25 % of a processor, however much the worker wants
-want cpu-is-held '^200 (0\.[0-9]+|1\.[0-4][0-9]*) of 4' "$(get /hog)"
+# (1 s, and what the clock of a machine on a busy host adds; 4 s without a limit)
+want cpu-is-held '^200 (0|0\.[0-9]+|1|1\.[0-9]+|2\.[0-4][0-9]*) of 4' "$(get /hog)"
 want cpu-was-throttled 'nr_throttled [1-9]' "$(cat "$groups"/workers/http/*/cpu.stat)"
 
 # --- workers that crash over and over are told, and the daemon recovers by itself
