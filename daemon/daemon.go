@@ -69,6 +69,8 @@ type Daemon struct {
 	services  []*service           // fixed before the first worker is started
 	observers []func(pool.Event)   // the same
 
+	sizing atomic.Pointer[settings] // those whose pools divide the unit's budget
+
 	turns     turns       // of reloads and resets
 	signalled atomic.Bool // a signal asked for a reload that has not begun
 
@@ -126,6 +128,7 @@ func New(opts Options) (*Daemon, error) {
 		log:    root.With(logkey.Logger, "server"),
 		health: newHealth(), started: time.Now(), metrics: prometheus.NewRegistry(),
 	}
+	d.sizing.Store(s)
 	d.patience, d.hurry = context.WithCancel(context.Background())
 	d.sockets = &sockets{inherited: inherited, notify: notify, log: d.log}
 	return d, nil

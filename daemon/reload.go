@@ -82,6 +82,7 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 		return nil, err
 	}
 	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
+	d.sizing.Store(next)
 	for i, w := range pools {
 		d.warnOfLimits(w.key, plans[i].config)
 		d.warnOfIsolation(w.key, plans[i].config.Isolation)
@@ -96,6 +97,7 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 		result.Pools = append(result.Pools, outcome)
 	}
 	if result.Err() != nil {
+		d.sizing.Store(before)
 		if err := d.logs.Reload(before.logs); err != nil {
 			d.log.Error("cannot return to the former log outputs", logkey.Error, err)
 		}

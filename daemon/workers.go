@@ -56,7 +56,7 @@ func (d *Daemon) newWorkers(name, key string, s *settings, plan func(*settings) 
 		Spec:    spec,
 		Spawner: d.spawner,
 		Cgroup:  group,
-		Budget:  d.cgroups.Budget,
+		Budget:  d.budget,
 		Log:     d.log,
 		OnEvent: d.onEvent,
 	})

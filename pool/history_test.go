@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/anishathalye/porcupine"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
@@ -25,6 +28,26 @@ type call struct {
 	answer   string
 	err      error
 	returned int // how many times Exec came back with something
+
+	client       int
+	sent, told   time.Duration // since the beginning
+	process, nth int           // who gave the answer, and as how many of its
+}
+
+// oneByOne is what a worker must look like from outside: a counter that each
+// answer raises by one. If it is linearizable, a worker had one request at a time
+// and in the order in which callers could see it; one that ran a request twice,
+// or one for nobody, has skipped a number.
+var oneByOne = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		workers := map[int][]porcupine.Operation{}
+		for _, o := range history {
+			workers[o.Input.(int)] = append(workers[o.Input.(int)], o)
+		}
+		return slices.Collect(maps.Values(workers))
+	},
+	Init: func() any { return 0 },
+	Step: func(state, _, output any) (bool, any) { return output == state.(int)+1, output },
 }
 
 // TestHistory runs random schedules of requests, kills, reloads (at once, in
@@ -35,6 +58,7 @@ type call struct {
 //   - every request is answered exactly once, with its own answer or an error;
 //   - an answer means that one worker ran it to its end, once;
 //   - no request was begun twice, none begun that nobody sent;
+//   - the answers of each worker follow each other (see oneByOne);
 //   - an error means a worker that was killed: no more fail than were killed.
 func TestHistory(t *testing.T) {
 	end := time.Now().Add(15 * time.Second)
@@ -62,7 +86,7 @@ func TestHistory(t *testing.T) {
 		if err := p.Start(context.Background()); err != nil {
 			rt.Fatal(err)
 		}
-		stop := make(chan struct{})
+		stop, begin := make(chan struct{}), time.Now()
 		var wg sync.WaitGroup
 		histories := make([][]call, clients)
 		for c := range clients {
@@ -74,6 +98,7 @@ func TestHistory(t *testing.T) {
 					default:
 					}
 					h := call{id: fmt.Sprintf("%d.%d", c, i)}
+					h.sent = time.Since(begin)
 					class := []ipc.Priority{ipc.Normal, ipc.High, ipc.Low}[i%3]
 					s, err := p.Exec(context.Background(), &ipc.Payload{Codec: 4, Context: []byte("c"), Body: []byte("<" + h.id + ">"), ID: h.id, Priority: class})
 					if h.err = err; err != nil {
@@ -89,6 +114,9 @@ func TestHistory(t *testing.T) {
 						}
 						s.Close()
 					}
+					h.client, h.told = c, time.Since(begin)
+					_, _ = fmt.Sscanf(h.answer[strings.IndexByte(h.answer, '>')+1:], " %d %d", &h.process, &h.nth)
+					h.answer = h.answer[:strings.IndexByte(h.answer, '>')+1]
 					histories[c] = append(histories[c], h)
 				}
 			})
@@ -142,6 +170,7 @@ func TestHistory(t *testing.T) {
 			}
 		}
 		calls, failed := 0, 0
+		var operations []porcupine.Operation
 		for _, history := range histories {
 			for _, h := range history {
 				calls++
@@ -161,7 +190,15 @@ func TestHistory(t *testing.T) {
 					}
 				}
 				delete(began, h.id)
+				if h.err == nil {
+					operations = append(operations, porcupine.Operation{
+						ClientId: h.client, Input: h.process, Output: h.nth, Call: int64(h.sent), Return: int64(h.told),
+					})
+				}
 			}
+		}
+		if result := porcupine.CheckOperationsTimeout(oneByOne, operations, 20*time.Second); result != porcupine.Ok {
+			rt.Errorf("the answers of a worker do not follow each other: %s", result)
 		}
 		if len(began) > 0 {
 			rt.Errorf("workers ran requests of nobody: %v", began)

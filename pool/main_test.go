@@ -60,6 +60,7 @@ var spawner *worker.Spawner
 func echoWorker() {
 	in := bufio.NewReader(os.Stdin)
 	note := noteWorker()
+	served := 0
 	for {
 		var h [12]byte
 		if _, err := io.ReadFull(in, h[:]); err != nil {
@@ -73,6 +74,9 @@ func echoWorker() {
 		case h[1]&1 == 0:
 			note("+", rest)
 			answer := append(h[:], rest...)
+			if served++; os.Getenv("POOL_TEST_NOTES") != "" {
+				answer = numbered(h, rest, served)
+			}
 			note("-", rest) // before the answer: who is killed in between fails an ended request
 			var n int
 			if i := bytes.Index(rest, []byte("cut ")); i >= 0 {
@@ -100,6 +104,15 @@ func echoWorker() {
 			os.Stdout.Write(append(append(head, 0, 0), body...))
 		}
 	}
+}
+
+// numbered is the answer that also tells which process gave it, and as how many
+// of its.
+func numbered(h [12]byte, rest []byte, n int) []byte {
+	rest = fmt.Appendf(rest, " %d %d", os.Getpid(), n)
+	binary.LittleEndian.PutUint32(h[2:], uint32(len(rest)-int(h[0]&15-3)*4))
+	binary.LittleEndian.PutUint32(h[6:], crc32.ChecksumIEEE(h[:6]))
+	return append(h[:], rest...)
 }
 
 // nextFault reads n bytes of the next payload, and no more.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -215,75 +214,58 @@ func TestQueueTimes(t *testing.T) {
 }
 
 // A request that is refused is refused at once, and one whose time is up is told
-// so at that moment, however many others wait.
+// so at that moment, however many others wait. The clock is one that stands still
+// as long as anything runs: no time at all may pass. (What the work itself costs
+// is in BenchmarkRefuse.)
 func TestRefusedAtOnce(t *testing.T) {
-	const most = 10 * time.Millisecond
-	p := bare(Config{MaxQueueSize: 1000, AllocateTimeout: time.Minute}, 1)
-	m, err := p.acquire(context.Background(), &ipc.Payload{}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for range 999 {
-		wg.Go(func() {
-			if _, err := p.acquire(all, &ipc.Payload{}, false); !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		p := bare(Config{MaxQueueSize: 1000, AllocateTimeout: time.Minute}, 1)
+		m, err := p.acquire(context.Background(), &ipc.Payload{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, cancel := context.WithCancel(context.Background())
+		waits := func(n int) {
+			for range n {
+				go func() {
+					if _, err := p.acquire(all, &ipc.Payload{Priority: ipc.Low}, false); !errors.Is(err, context.Canceled) {
+						t.Errorf("got %v", err)
+					}
+				}()
 			}
-		})
-	}
-	eventually(t, "999 requests to wait", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.queue.waiting == 999
-	})
-	// best is what the machine allows; a pause of the scheduler is not ours.
-	best := func(what string, is error, try func() (time.Duration, error)) {
-		t.Helper()
-		least := time.Hour
-		for range 10 {
-			took, err := try()
-			if !errors.Is(err, is) {
-				t.Fatalf("%s: %v", what, err)
+			synctest.Wait()
+		}
+		// takes checks when and how a request ends without a worker.
+		takes := func(what string, want time.Duration, is error, ctx context.Context, payload ipc.Payload) {
+			t.Helper()
+			start := time.Now()
+			if _, err := p.acquire(ctx, &payload, false); !errors.Is(err, is) {
+				t.Errorf("%s: %v", what, err)
 			}
-			least = min(least, took)
+			equal(t, what+" takes", time.Since(start), want)
 		}
-		if least > most {
-			t.Errorf("%s took %s", what, least)
+		within := func(d time.Duration) context.Context {
+			ctx, cancel := context.WithTimeout(context.Background(), d)
+			t.Cleanup(cancel)
+			return ctx
 		}
-	}
-	best("a deadline in the past", ipc.ErrNoFreeWorkers, func() (time.Duration, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), -1)
-		defer cancel()
-		start := time.Now()
-		_, err := p.acquire(ctx, &ipc.Payload{}, false)
-		return time.Since(start), err
-	})
-	best("a deadline that passes", ipc.ErrNoFreeWorkers, func() (time.Duration, error) {
-		deadline := time.Now().Add(5 * time.Millisecond)
-		ctx, cancel := context.WithDeadline(context.Background(), deadline)
-		defer cancel()
-		_, err := p.acquire(ctx, &ipc.Payload{}, false)
-		return time.Since(deadline), err
-	})
-	wg.Go(func() {
-		if _, err := p.acquire(all, &ipc.Payload{Priority: ipc.Low}, false); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+		waits(999)
+		takes("a deadline in the past", 0, ipc.ErrNoFreeWorkers, within(-1), ipc.Payload{})
+		takes("a deadline that passes", 5*time.Millisecond, ipc.ErrNoFreeWorkers, within(5*time.Millisecond), ipc.Payload{})
+		for _, class := range []ipc.Priority{ipc.High, ipc.Normal, ipc.Low} {
+			takes("the wait of the payload", 7*time.Millisecond, ipc.ErrNoFreeWorkers, context.Background(), ipc.Payload{Wait: 7 * time.Millisecond, Priority: class})
 		}
+		cancel()
+		synctest.Wait()
+		takes("allocate_timeout", time.Minute, ipc.ErrNoFreeWorkers, context.Background(), ipc.Payload{Wait: time.Hour, Priority: ipc.High})
+		all, cancel = context.WithCancel(context.Background())
+		waits(1000)
+		takes("a full queue", 0, ipc.ErrQueueFull, context.Background(), ipc.Payload{Priority: ipc.High})
+		cancel()
+		synctest.Wait()
+		equal(t, "refused", p.Waits().Full, 1)
+		p.back(m)
 	})
-	eventually(t, "the queue to be full", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.queue.waiting == 1000
-	})
-	best("a full queue", ipc.ErrQueueFull, func() (time.Duration, error) {
-		start := time.Now()
-		_, err := p.acquire(context.Background(), &ipc.Payload{}, false)
-		return time.Since(start), err
-	})
-	cancel()
-	wg.Wait()
-	p.back(m)
 }
 
 func TestPriority(t *testing.T) {
@@ -311,37 +293,4 @@ func TestPriority(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
-}
-
-func BenchmarkDispatch(b *testing.B) {
-	for _, n := range []int{1, 4, 64, 512} {
-		b.Run(itoa(n), func(b *testing.B) {
-			p := bare(Config{}, n)
-			ctx := context.Background()
-			b.ReportAllocs()
-			for b.Loop() {
-				m, err := p.acquire(ctx, &ipc.Payload{}, false)
-				if err != nil {
-					b.Fatal(err)
-				}
-				p.back(m)
-			}
-		})
-		b.Run(itoa(n)+"-contended", func(b *testing.B) {
-			p := bare(Config{}, n)
-			ctx := context.Background()
-			b.ReportAllocs()
-			b.SetParallelism(64)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					m, err := p.acquire(ctx, &ipc.Payload{}, false)
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					p.back(m)
-				}
-			})
-		})
-	}
 }

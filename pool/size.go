@@ -48,6 +48,30 @@ const (
 	memoryShare = 0.8
 )
 
+// Footprint is the memory, in bytes, that the pool may take while it reloads, as
+// far as it can be told from the configuration: as autoSize reckons, without a
+// measurement. The number of workers must be fixed.
+func (c *Config) Footprint() uint64 {
+	n := int(c.NumWorkers)
+	if surge := c.surge(); surge > 0 {
+		n += surge
+	} else {
+		n *= 2
+	}
+	return uint64(max(0, n)) * c.workerSize(0)
+}
+
+// workerSize is the memory that a worker is reckoned with, in bytes.
+func (c *Config) workerSize(measured uint64) uint64 {
+	if size := uint64(c.Limits.Memory); size > 0 {
+		return size
+	}
+	if size := c.memoryLimit(); size > 0 {
+		return size
+	}
+	return max(leastSize, uint64(growth*float64(measured)))
+}
+
 // autoSize is the number of workers for num_workers: auto.
 //
 //	by CPU:    2 for each processor, rounded up
@@ -59,13 +83,7 @@ const (
 // The smaller of the two counts, at least 1 and at most 500.
 func autoSize(b cgroup.Budget, cfg *Config, measured uint64) int {
 	n := int(math.Ceil(workersPerCPU * b.CPU))
-	size := uint64(cfg.Limits.Memory)
-	if size == 0 {
-		size = cfg.memoryLimit()
-	}
-	if size == 0 {
-		size = max(leastSize, uint64(growth*float64(measured)))
-	}
+	size := cfg.workerSize(measured)
 	if b.Memory > 0 {
 		fit := int(min(uint64(memoryShare*float64(b.Memory))/size, 2*maxWorkers))
 		if surge := cfg.surge(); surge > 0 {
