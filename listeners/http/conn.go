@@ -33,7 +33,7 @@ type conn struct {
 	http2    atomic.Bool // such a connection is ended by GOAWAY
 	released atomic.Bool
 	writes   atomic.Uint32
-	records  *tlsRecords // nil without TLS; used by whoever reads
+	records  *tlsRecords // nil without TLS
 
 	mu       sync.Mutex // orders the two that set the deadline
 	deadline time.Time  // the one that net/http wants

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
@@ -139,15 +140,18 @@ func looksLikeHTTP(b [5]byte) bool {
 }
 
 // tlsRecords follows the records (RFC 8446, 5.1) of a connection, to know whether
-// all that was read is whole.
+// all that was read is whole. HTTP/2 asks while it reads, so the answer is
+// atomic.
 type tlsRecords struct {
 	head [5]byte // type, version, length
 	have int     // of head
 	left int     // of the content
+	cut  atomic.Bool
 }
 
+// feed takes what was read; it is called by one reader at a time.
 func (t *tlsRecords) feed(p []byte) {
-	if t == nil {
+	if t == nil || len(p) == 0 {
 		return
 	}
 	for len(p) > 0 {
@@ -164,7 +168,8 @@ func (t *tlsRecords) feed(p []byte) {
 			t.have, t.left = 0, int(t.head[3])<<8|int(t.head[4])
 		}
 	}
+	t.cut.Store(t.have > 0 || t.left > 0)
 }
 
 // whole tells whether no record is cut off.
-func (t *tlsRecords) whole() bool { return t == nil || t.have == 0 && t.left == 0 }
+func (t *tlsRecords) whole() bool { return t == nil || !t.cut.Load() }
