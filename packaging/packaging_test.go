@@ -90,7 +90,7 @@ func TestPackages(t *testing.T) {
 			}
 		}
 		units, err := filepath.Glob("../systemd/rr*@.*")
-		if err != nil || len(units) != 9 {
+		if err != nil || len(units) != 11 {
 			t.Errorf("%d units in the tree: %v", len(units), err)
 		}
 		for _, unit := range units {
