@@ -61,7 +61,7 @@ var oneByOne = porcupine.Model{
 //   - the answers of each worker follow each other (see oneByOne);
 //   - an error means a worker that was killed: no more fail than were killed.
 func TestHistory(t *testing.T) {
-	end := time.Now().Add(15 * time.Second)
+	end := time.Now().Add(8 * time.Second)
 	rapid.Check(t, func(rt *rapid.T) {
 		if time.Now().After(end) {
 			return // as many schedules as the time allows

@@ -53,7 +53,7 @@ func TestSlowExitsDoNotPileUp(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 4 {
 				wg.Go(func() {
-					for range 4 {
+					for range 3 {
 						mustDo(t, p, "echo")
 					}
 				})
@@ -62,7 +62,7 @@ func TestSlowExitsDoNotPileUp(t *testing.T) {
 			if n := most(); n > c.most || n <= 2 {
 				t.Errorf("%d processes, at most %d are allowed", n, c.most)
 			}
-			for _, cause := range r.causes(t, 16) {
+			for _, cause := range r.causes(t, 12) {
 				equal(t, "cause", cause, worker.MaxJobs)
 			}
 			p.check(t)
@@ -81,7 +81,7 @@ func TestReloadsDoNotPileUp(t *testing.T) {
 			cfg := Config{NumWorkers: 2, ResetTimeout: 400 * time.Millisecond, Reload: c.reload}
 			p, _ := newPool(t, cfg)
 			most := crowding(p)
-			for range 3 {
+			for range 2 {
 				var streams []ipc.Stream
 				for range 2 { // a stream holds its worker until it is closed
 					s, err := p.Exec(context.Background(), payload("stream 2"))
@@ -101,7 +101,7 @@ func TestReloadsDoNotPileUp(t *testing.T) {
 			if n := most(); n > c.most || n <= 2 {
 				t.Errorf("%d processes, at most %d are allowed", n, c.most)
 			}
-			equal(t, "generation", p.Stats().Generation, 4)
+			equal(t, "generation", p.Stats().Generation, 3)
 			p.check(t)
 		})
 	}
