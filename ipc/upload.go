@@ -50,6 +50,13 @@ func (c *Channel) uploadPart(h goridge.Header) error {
 	return nil // what became of the worker is told by the next read
 }
 
+// DropUpload forgets Payload.Upload: the worker that asks for more of it learns
+// that the rest will not come. The caller may use the reader for something else
+// then. It must not run beside Recv.
+func (c *Channel) DropUpload() { c.upload = ended{errDropped} }
+
+var errDropped = errors.New("nobody reads the body any more")
+
 // ended is an upload that is over.
 type ended struct{ err error }
 

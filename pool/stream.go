@@ -115,6 +115,7 @@ func (s *stream) Close() {
 	}
 	if m := s.m; m != nil {
 		s.hold(nil)
+		m.w.Channel.DropUpload() // its reader is the caller's
 		s.pool.abandon(m)
 	}
 }

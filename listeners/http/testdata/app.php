@@ -100,6 +100,25 @@ use RR\Http\StreamStopped;
                     yield (string) fread($stream, 1 << 20);
                 }
             })());
+        case '/upload-late': // reads when its client has left
+            return new Response(200, [], (function () use ($request, $file) {
+                try {
+                    for (;;) {
+                        yield "begun\n";
+                        usleep(1000);
+                    }
+                } catch (StreamStopped) {
+                }
+                while (!file_exists($file)) {
+                    clearstatcache();
+                    usleep(1000);
+                }
+                try {
+                    stream_get_contents($request->stream());
+                } catch (RequestAborted) {
+                    touch("$file.aborted");
+                }
+            })());
         case '/upload-abort':
             try {
                 touch("$file.begun");
