@@ -43,8 +43,10 @@ func (d *Daemon) reload() (*control.ReloadResult, error) {
 
 // swap replaces the workers of all pools. Nothing is touched before the whole
 // configuration is known to be good; an error means that nothing was. What
-// became of each pool is in the result. The new settings are in force when all
-// pools have them; a pool that got them alone keeps them for its resets.
+// became of each pool is in the result. The pools follow each other, and after one
+// that failed the others are left alone: code that does not boot in one pool is
+// rarely wanted in the next. The new settings are in force when all pools have
+// them; a pool that got them alone keeps them for its resets.
 func (d *Daemon) swap() (*control.ReloadResult, error) {
 	next, err := load(d.opts.Config)
 	if err != nil {
@@ -83,18 +85,22 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	}
 	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
 	d.sizing.Store(next)
+	failed := "" // name of a pool
 	for i, w := range pools {
-		d.warnOfLimits(w.key, plans[i].config)
-		d.warnOfIsolation(w.key, plans[i].config.Isolation)
-		err := w.pool.Reload(d.life, plans[i].config, plans[i].spec)
-		s := w.pool.Stats()
-		outcome := control.PoolReload{Name: w.name, Generation: s.Generation, Workers: s.Workers}
-		if err != nil {
-			outcome.Error = explained(err).Error()
+		problem := ""
+		if failed != "" {
+			problem = "left alone, because " + failed + " failed"
 		} else {
-			w.settings = next
+			d.warnOfLimits(w.key, plans[i].config)
+			d.warnOfIsolation(w.key, plans[i].config.Isolation)
+			if err := w.pool.Reload(d.life, plans[i].config, plans[i].spec); err != nil {
+				failed, problem = w.name, explained(err).Error()
+			} else {
+				w.settings = next
+			}
 		}
-		result.Pools = append(result.Pools, outcome)
+		s := w.pool.Stats()
+		result.Pools = append(result.Pools, control.PoolReload{Name: w.name, Generation: s.Generation, Workers: s.Workers, Error: problem})
 	}
 	if result.Err() != nil {
 		d.sizing.Store(before)

@@ -16,8 +16,9 @@ type bodyReader struct {
 	body    io.Reader
 	left    int64 // bytes that may still be read
 	read    int64
-	overrun bool // there was more than allowed
-	ended   bool // nothing is left
+	overrun bool  // there was more than allowed
+	ended   bool  // nothing is left
+	failure error // why the rest cannot be read, unless overrun tells it
 
 	rw    http.ResponseWriter // sets the deadline; nil: no time limit
 	pause time.Duration
@@ -37,11 +38,22 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		return n, errTooLarge
 	}
 	b.left -= int64(n)
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		b.ended = true
 		b.done()
+	case err != nil:
+		b.failure = err
 	}
 	return n, err
+}
+
+// broken tells why the client's body is no good, nil while it is.
+func (b *bodyReader) broken() error {
+	if b.overrun {
+		return errTooLarge
+	}
+	return b.failure
 }
 
 // renew moves the read deadline ahead when less than half of the pause is left,

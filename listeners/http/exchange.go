@@ -1,6 +1,7 @@
 package http
 
 import (
+	"net/http"
 	"os"
 	"time"
 
@@ -26,6 +27,7 @@ type exchange struct {
 	reserved   int64  // bytes of the budget
 	uploading  bool   // the worker reads the body while it arrives
 	wholeOnly  bool   // the worker that was found cannot
+	unread     bool   // the answer begins before the end of the body
 	tree       []byte // body and uploads as JSON trees
 	context    []byte
 	scratch    []byte
@@ -39,6 +41,13 @@ type exchange struct {
 	status  int      // final status, 0 until decided
 	sent    bool     // the status line is written
 	written int64    // bytes of the body
+}
+
+// noteUnread is called before an answer begins, while nobody reads the body. In
+// full duplex, net/http keeps a connection of HTTP/1 whose body breaks off later, by
+// a malformed chunk for example, and takes what follows for a request.
+func (e *exchange) noteUnread(r *http.Request) {
+	e.unread = e.uploading && r.ProtoMajor == 1 && !e.reader.ended
 }
 
 // keptBuffer is the largest buffer that stays with a pooled exchange. Larger

@@ -115,7 +115,7 @@ func cause(err error) string {
 
 // writeText answers with a line of plain text that no browser takes for HTML.
 func (h *handler) writeText(e *exchange, w http.ResponseWriter, status int, text string) {
-	h.closeIfDraining(w.Header())
+	h.closeAfter(e, w.Header())
 	h.extendWrite(w)
 	text += "\n"
 	header := w.Header()

@@ -59,12 +59,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stream, err := h.run(e, w, r)
 	e.dropRequest(h.budget)
 	switch {
-	case e.uploading && e.reader.overrun && !e.sent:
+	case e.uploading && e.reader.broken() != nil:
 		if err == nil {
 			stream.Close()
 		}
-		h.refuse(e, w, r, badBody(errTooLarge, rawBody))
+		h.refuse(e, w, r, badBody(e.reader.broken(), rawBody))
 	case err != nil:
+		e.noteUnread(r)
 		h.fail(e, w, r, err)
 	default:
 		h.respond(e, w, r, stream)
@@ -112,10 +113,11 @@ func (h *handler) end(e *exchange, r *http.Request) {
 	h.pool.Put(e)
 }
 
-// closeIfDraining asks a client of a stopping server to go elsewhere with its
-// next request; HTTP/2 turns that into GOAWAY.
-func (h *handler) closeIfDraining(header http.Header) {
-	if h.draining.Load() {
+// closeAfter ends the connection with this answer if the server stops, so that the
+// client goes elsewhere with its next request (HTTP/2 turns that into GOAWAY), or
+// if the body has not been read to its end.
+func (h *handler) closeAfter(e *exchange, header http.Header) {
+	if h.draining.Load() || e.unread {
 		header["Connection"] = []string{"close"}
 	}
 }

@@ -30,6 +30,7 @@ const (
 // client does not hold it.
 func (h *handler) respond(e *exchange, w http.ResponseWriter, r *http.Request, stream ipc.Stream) {
 	msg, err := stream.Next()
+	e.noteUnread(r)
 	if err != nil || !msg.Stream {
 		defer stream.Close()
 		h.answer(e, w, r, msg, err)
@@ -209,7 +210,7 @@ func (h *handler) writePart(e *exchange, w http.ResponseWriter, r *http.Request,
 }
 
 func (h *handler) writeHeader(e *exchange, w http.ResponseWriter) {
-	h.closeIfDraining(w.Header())
+	h.closeAfter(e, w.Header())
 	h.extendWrite(w)
 	w.WriteHeader(e.status)
 	e.sent = true

@@ -129,6 +129,50 @@ func TestRequestStreamingEndsEarly(t *testing.T) {
 	}
 }
 
+// What follows a body that is malformed is not taken for a request, whether PHP
+// has read that far or not.
+func TestRequestStreamingOfMalformedBody(t *testing.T) {
+	s := serveApp(t, streaming, pool.Config{NumWorkers: 1})
+	for path, status := range map[string]int{"/upload-abort": 400, "/md5": 400, "/upload-early": 403, "/": 200} {
+		for _, chunks := range []string{"zz\r\n", "1\r\naX\r\n"} {
+			c := s.dial(t)
+			c.send("POST " + path + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+			c.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+			got, _ := io.ReadAll(c.r)
+			if !strings.HasPrefix(string(got), fmt.Sprintf("HTTP/1.1 %d ", status)) || !strings.Contains(string(got), "Connection: close\r\n") {
+				t.Errorf("%s %q: %q, want %d and the end of the connection", path, chunks, got, status)
+			}
+			if n := strings.Count(string(got), "HTTP/1.1 "); n != 1 {
+				t.Errorf("%s %q: %d answers: %q", path, chunks, n, got)
+			}
+		}
+	}
+}
+
+// A worker that asks for the body after its client has left gets none: least of all
+// that of the request that uses the same memory now.
+func TestRequestStreamingAfterTheClientLeft(t *testing.T) {
+	s := serveApp(t, streaming, pool.Config{NumWorkers: 1})
+	file := filepath.Join(t.TempDir(), "left")
+	c := s.dial(t)
+	c.send("POST /upload-late?file=" + file + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	for line := ""; line != "begun\n"; {
+		var err error
+		if line, err = c.r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = c.Close()
+	waitFor(t, "the request to end", func() bool { return s.Stats().Active == 0 })
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the worker to notice", func() bool { return exists(file + ".aborted") })
+	if res := s.dial(t).do("GET", "/ HTTP/1.1\r\nHost: a", ""); res.text != "hello" {
+		t.Errorf("%d %q", res.StatusCode, res.text)
+	}
+}
+
 // Workers of other packages never get a body in parts.
 func TestRequestStreamingWithOtherPackages(t *testing.T) {
 	s := servePHP(t, streaming, pool.Config{NumWorkers: 1})
