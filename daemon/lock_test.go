@@ -1,15 +1,18 @@
 package daemon
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/ipc/rpc"
 	"github.com/rr-systemd/rrd/services/lock"
 	"github.com/rr-systemd/rrd/services/lock/lockpb"
+	"github.com/rr-systemd/rrd/tests/brokers"
 )
 
 // locker calls lock.* of a site on a connection of its own.
@@ -104,5 +107,73 @@ func TestLocksAloneServeNothing(t *testing.T) {
 	a.start()
 	if code := a.wait(); code == 0 || !strings.Contains(a.output.String(), "nothing to serve") {
 		t.Errorf("exit status %d", code)
+	}
+}
+
+// TestLocksInRedis: two daemons share them, and a restart of one keeps those that
+// have no time to live.
+func TestLocksInRedis(t *testing.T) {
+	server := brokers.Redis(t)
+	conf := locksOnly + "lock: {driver: redis, config: {addrs: [\"" + server.Addr + "\"]}}\n"
+	a, b := newSite(t, conf), newSite(t, conf)
+	m := newManager(t, filepath.Join(a.dir, "notify"))
+	a.unit(m, nil)
+	b.unit(newManager(t, filepath.Join(b.dir, "notify")), nil)
+	onA, onB := a.locker(), b.locker()
+	if ok, err := onA("Lock", "r", "a", 0); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if ok, err := onB("Lock", "r", "b", 0); ok || err != nil {
+		t.Error("both have it", err)
+	}
+	if code, out := b.ctl("locks"); code != 0 || !strings.Contains(out, "r") || !strings.Contains(out, "write") {
+		t.Errorf("rrctl locks: %d %s", code, out)
+	}
+	a.stop()
+	if !slices.Contains(m.stored(), stateName("lock")) {
+		t.Fatalf("stored are %q", m.stored())
+	}
+	a.unit(m, nil)
+	a.awaitOutput("locks are taken over from before the restart")
+	got := make(chan bool, 1)
+	go func() {
+		ok, err := onB("Lock", "r", "b", time.Hour)
+		got <- ok && err == nil
+	}()
+	onA = a.locker()
+	await(t, "b waits", func() bool {
+		_, out := a.ctl("locks", "--json")
+		return strings.Contains(strings.ReplaceAll(out, " ", ""), `"waiting":1`)
+	})
+	if ok, err := onA("Release", "r", "a", 0); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	if !<-got {
+		t.Error("b did not get it")
+	}
+	server.Kill()
+	if ok, err := onA("Lock", "free", "a", 0); ok || err == nil || !strings.Contains(err.Error(), "the lock store cannot be used") {
+		t.Error(ok, err)
+	}
+	a.stop()
+	b.stop()
+}
+
+func TestLockMistakes(t *testing.T) {
+	for section, want := range map[string]string{
+		"{driver: etcd}":                                "line 2: lock.driver: there is no such driver; write memory or redis",
+		"{drver: redis}":                                `unknown key "drver"`,
+		"{config: {addrs: [\"a:1\"]}}":                  "lock.config.addrs: the driver memory has no options",
+		"{driver: redis, config: {adr: x}}":             `unknown key "adr"`,
+		"{driver: redis, config: {db: -1}}":             "lock.config.db: -1 is negative",
+		"{driver: redis, config: {tls: {cert: x.pem}}}": "lock.config.tls: cert and key belong together",
+	} {
+		file := filepath.Join(t.TempDir(), "app.yaml")
+		if err := os.WriteFile(file, []byte("version: \"3\"\nlock: "+section+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := load(config.Options{File: file}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", section, err, want)
+		}
 	}
 }

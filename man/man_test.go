@@ -196,7 +196,7 @@ func keys(prefix string, typ reflect.Type) []string {
 // TestKeys holds rr.yaml(5) against the structs that the sections are decoded
 // into.
 func TestKeys(t *testing.T) {
-	known := []string{"version", "include", "envfile", "kv.NAME.driver"}
+	known := []string{"version", "include", "envfile", "kv.NAME.driver", "lock.driver"}
 	for _, section := range []struct {
 		name string
 		into any

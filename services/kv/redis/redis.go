@@ -18,13 +18,20 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/rr-systemd/rrd/services/kv"
+	"github.com/rr-systemd/rrd/services/redisconn"
 )
 
 // ErrNoKey: MExpire was called for a key that does not exist.
 var ErrNoKey = errors.New("no such key")
+
+// Config and TLS are kv.NAME.config of a redis storage. With Prefix kv.Clear
+// removes only the keys that have it.
+type (
+	Config = redisconn.Config
+	TLS    = redisconn.TLS
+)
 
 // Storage is a kv.Storage.
 type Storage struct {
@@ -37,36 +44,11 @@ var _ kv.Storage = (*Storage)(nil)
 // New makes a client; the servers need not run yet. The error is about the files
 // of TLS and begins with the key.
 func New(c Config, log *slog.Logger) (*Storage, error) {
-	o := &redis.UniversalOptions{
-		Addrs:    c.Addrs,
-		DB:       c.DB,
-		Username: c.Username, Password: c.Password,
-		MasterName: c.MasterName, SentinelPassword: c.SentinelPassword,
-		RouteByLatency: c.RouteByLatency, RouteRandomly: c.RouteRandomly, ReadOnly: c.ReadOnly,
-		MaxRetries: c.MaxRetries, MinRetryBackoff: c.MinRetryBackoff, MaxRetryBackoff: c.MaxRetryBackoff,
-		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
-		DialerRetries: 1, // the retries of the command are enough
-		PoolSize:      c.PoolSize, MinIdleConns: c.MinIdleConns,
-		ConnMaxLifetime: c.MaxConnAge, PoolTimeout: c.PoolTimeout, ConnMaxIdleTime: c.IdleTimeout,
-		// What only new servers know is not said on each connection.
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	client, err := redisconn.New(c, log)
+	if err != nil {
+		return nil, err
 	}
-	if c.TLS != nil {
-		var err error
-		if o.TLSConfig, err = c.TLS.client(); err != nil {
-			return nil, err
-		}
-	}
-	redis.SetLogger(records{log})
-	return &Storage{client: redis.NewUniversalClient(o), prefix: c.Prefix}, nil
-}
-
-// records are what the client says by itself, mostly of sentinels.
-type records struct{ log *slog.Logger }
-
-func (r records) Printf(ctx context.Context, format string, v ...any) {
-	r.log.DebugContext(ctx, strings.TrimSpace(fmt.Sprintf(format, v...)))
+	return &Storage{client: client, prefix: c.Prefix}, nil
 }
 
 // Close closes the connections.

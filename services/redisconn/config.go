@@ -1,4 +1,4 @@
-package redis
+package redisconn
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Config is kv.NAME.config of a redis storage.
+// Config is kv.NAME.config of a redis storage, and lock.config of the driver redis.
 type Config struct {
 	// Addrs: one address is a server, several are a cluster, and with
 	// MasterName all are sentinels.
@@ -45,8 +45,8 @@ type Config struct {
 
 	TLS *TLS `cfg:"tls"`
 
-	// Prefix is put before every key, so that several applications can share a
-	// database; kv.Clear then removes only the keys that have it.
+	// Prefix is put before every key by those who use the client, so that several
+	// applications can share a database.
 	Prefix string `cfg:"prefix"`
 }
 
