@@ -274,9 +274,13 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 		log: root, logs: logs, health: newHealth(), life: t.Context(), spawner: worker.NewSpawner(), cgroups: new(cgroup.Tree), rpc: new(rpcService),
 	}
 	defer d.spawner.Close()
-	for name, script := range map[string]string{"a": "worker.php", "b": "broken.php"} {
+	for _, name := range []string{"a", "b", "c"} {
 		f := &workers{name: name, key: "http.pool", settings: s}
 		f.plan = func(next *settings) (pool.Config, worker.Spec, error) {
+			script := "worker.php"
+			if name == "b" {
+				script = "broken.php"
+			}
 			spec, err := s.spec("http", "http.pool", []string{"php", script}, wiring{})
 			return next.http.Pool, spec, err
 		}
@@ -294,18 +298,19 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 		d.pools = append(d.pools, f)
 	}
 	result, err := d.swap()
-	if err != nil || len(result.Pools) != 2 || result.Err() == nil {
+	if err != nil || len(result.Pools) != 3 || result.Err() == nil {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	for _, p := range result.Pools {
 		switch {
 		case p.Name == "a" && (p.Error != "" || p.Generation != 2 || p.Workers != 1):
 			t.Errorf("%+v", p)
-		case p.Name == "b" && (!strings.Contains(p.Error, "no_such_function") || p.Generation != 1 || p.Workers != 1):
+		case p.Name == "b" && (!strings.Contains(p.Error, "no_such_function") || p.Generation != 1 || p.Workers != 1),
+			p.Name == "c" && (p.Error != "left alone, because b failed" || p.Generation != 1 || p.Workers != 1):
 			t.Errorf("%+v", p)
 		}
 	}
-	if d.current() != s || d.workers("a").settings == s || d.workers("b").settings != s {
+	if d.current() != s || d.workers("a").settings == s || d.workers("b").settings != s || d.workers("c").settings != s {
 		t.Error("the settings of a reload that failed are in force")
 	}
 }

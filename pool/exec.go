@@ -12,9 +12,21 @@ import (
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
-// exitWait is how long a failed request waits for the end of its worker, so
-// that the error can tell how it ended.
-const exitWait = 50 * time.Millisecond
+// How long a failed request waits for the end of its worker, so that the error can
+// tell how it ended. One that has closed its channel is most likely about to end,
+// but PHP closes its descriptors first and may take a while for the rest.
+const (
+	exitWait  = 50 * time.Millisecond
+	closeWait = 500 * time.Millisecond
+)
+
+// patience is which of them counts after err.
+func patience(err error) time.Duration {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ipc.ErrWorkerGone) {
+		return closeWait
+	}
+	return exitWait
+}
 
 // Exec runs one payload: it waits for a free worker, at most allocate_timeout
 // and as long as ctx lives, and returns with the first message of the answer.
@@ -146,7 +158,7 @@ func (p *Pool) run(ctx context.Context, m *member, payload *ipc.Payload, s *stre
 		p.putBack(m)
 		p.mu.Unlock()
 		return true, err
-	case errors.Is(err, io.EOF) && w.Gone(exitWait) && w.Untouched(payload):
+	case errors.Is(err, io.EOF) && w.Gone(closeWait) && w.Untouched(payload):
 		return true, p.lose(m, err)
 	}
 	defer p.leave()
@@ -171,7 +183,7 @@ func (p *Pool) lose(m *member, err error) *WorkerError {
 		e.kind = ipc.ErrExecTTL
 		cause, end = worker.ExecTTL, w.Terminate
 	case errors.Is(err, errTooMuch):
-	case w.Gone(exitWait) && !errors.As(err, &broken):
+	case w.Gone(patience(err)) && !errors.As(err, &broken):
 		cause = w.Settle()
 	}
 	w.Doom(cause)

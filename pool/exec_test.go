@@ -123,6 +123,19 @@ func TestCrashFailsTheRequestOnce(t *testing.T) {
 	equal(t, "cause", r.causes(t, 2)[1], worker.Signaled)
 }
 
+// PHP closes its descriptors before it has ended: that is no breach of the protocol.
+func TestSlowExitIsAnExit(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 1})
+	for i, before := range []string{"", "echo substr(frame(4, $context, $body), 0, 20); "} {
+		_, err := do(p, "eval "+before+"fclose(STDOUT); usleep(150000); exit(6);")
+		var we *WorkerError
+		if !errors.As(err, &we) || we.Exit.Code != 6 {
+			t.Errorf("got %v", err)
+		}
+		equal(t, "cause", r.causes(t, i+1)[i], worker.Exited)
+	}
+}
+
 func TestBrokenProtocolReplacesWorker(t *testing.T) {
 	for body, want := range map[string]string{
 		"garbage":  "sync_worker_receive_frame: Network: validation failed",

@@ -56,7 +56,7 @@ func Open(log *slog.Logger) (*Tree, error) {
 		t.unit, t.reason = "", err
 		log.Warn("workers run without control groups of their own: memory, cpu and pids limits are not enforced, "+
 			"an out-of-memory kill is not recognised, memory is measured as resident size, "+
-			"and a process that leaves its worker's process group outlives it",
+			"and what a worker has started and left running outlives it",
 			logkey.Error, err)
 	default:
 		return nil, err

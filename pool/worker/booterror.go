@@ -106,7 +106,7 @@ func exitHint(exit Exit) string {
 	case exit.Code == 255:
 		return "PHP stopped with a fatal error; it is in stderr if display_errors=stderr, else in PHP's error_log"
 	case exit.Code == 126, exit.Code == 127:
-		return "the command was not found or may not be executed"
+		return "the command was not found or may not be executed, or a library of it could not be loaded (limits.as and isolation of the pool may be too narrow)"
 	}
 	return "run the command by hand to see its error"
 }
