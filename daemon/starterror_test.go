@@ -228,12 +228,12 @@ func TestSeveralMistakes(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	a := newSite(t, plain+"logs: {mode: shiny}\nendure: {log_level: debug}\nkv: {a: {driver: memory}}\n")
+	a := newSite(t, plain+"logs: {mode: shiny}\nendure: {log_level: debug}\ntemporal: {address: 127.0.0.1:7233}\n")
 	a.start("--check")
 	if code := a.wait(); code != 0 {
 		t.Errorf("exit status %d", code)
 	}
-	for _, want := range []string{`logs.mode: "shiny" is no mode`, "endure.log_level: has no effect", "kv: section is not served"} {
+	for _, want := range []string{`logs.mode: "shiny" is no mode`, "endure.log_level: has no effect", "temporal: section is not served"} {
 		if !a.output.has("rrd: warning: ") || !a.output.has(want) {
 			t.Errorf("no warning %q", want)
 		}
