@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,11 +126,21 @@ type routes struct {
 	closers  []io.Closer
 }
 
+// find knows that service.cron is part of service.
 func (r *routes) find(channel string) *route {
-	if own, ok := r.channels[channel]; ok {
-		return own
+	if len(r.channels) == 0 {
+		return r.root
 	}
-	return r.root
+	for {
+		if own, ok := r.channels[channel]; ok {
+			return own
+		}
+		dot := strings.LastIndexByte(channel, '.')
+		if dot < 0 {
+			return r.root
+		}
+		channel = channel[:dot]
+	}
 }
 
 func (r *routes) close() error {

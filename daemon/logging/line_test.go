@@ -142,6 +142,27 @@ func TestChannels(t *testing.T) {
 	}
 }
 
+// A program that logs under its own name (service_name_in_log) is part of its
+// section: without a channel of its own it has that of the section.
+func TestChannelOfPart(t *testing.T) {
+	config := Config{
+		Channel: Channel{Mode: "raw", Level: "error"},
+		Channels: map[string]*Channel{
+			"service":       {Mode: "raw", Level: "info", Output: []string{"stdout"}},
+			"service.quiet": {Mode: "none"},
+		},
+	}
+	stdout, stderr := lines(t, Options{Config: config}, func(l *slog.Logger) {
+		at(l.With(logkey.Logger, "service.cron"), slog.LevelInfo, "of the section")
+		at(l, slog.LevelInfo, "of a part of a part", slog.String(logkey.Logger, "service.a.b"))
+		at(l.With(logkey.Logger, "service.quiet"), slog.LevelError, "its own channel")
+		at(l.With(logkey.Logger, "services"), slog.LevelInfo, "another name")
+	})
+	if want := "of the section\nof a part of a part\n"; stdout != want || stderr != "" {
+		t.Errorf("stdout %q, want %q; stderr %q", stdout, want, stderr)
+	}
+}
+
 type logValuer struct{}
 
 func (logValuer) LogValue() slog.Value { return slog.GroupValue(slog.Int("a", 1), slog.Int("b", 2)) }

@@ -194,6 +194,36 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// Where a full file cannot be moved away, as in a folder that was made
+// read-only, records go on into it: none is lost, and the error is told.
+func TestRotationFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	path := filepath.Join(dir, "a.log")
+	r, err := openRotating(File{Path: path, MaxSize: 1, MaxAge: 1, MaxBackups: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	r.move = func(string, string) error { return errors.New("read-only") }
+	line := bytes.Repeat([]byte("x"), 700<<10)
+	if err := r.write(line); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.write(line); err == nil || !strings.Contains(err.Error(), "cannot rotate "+path+": read-only") {
+		t.Errorf("error %v", err)
+	}
+	if got := len(read(t, path)); got != 2*len(line) {
+		t.Errorf("%d bytes in the file, want those of 2 records", got)
+	}
+	r.move = os.Rename
+	if err := r.write(line); err != nil {
+		t.Error(err)
+	}
+	if backups, err := r.backups(); err != nil || len(backups) != 1 || len(read(t, path)) != len(line) {
+		t.Errorf("not rotated once it could be: %v, %v", backups, err)
+	}
+}
+
 func TestFileLogger(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.log")
 	config := Config{Channel: Channel{Mode: "development", Encoding: "console", Output: []string{"stdout"}, File: &File{Path: path}}}

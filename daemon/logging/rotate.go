@@ -21,9 +21,11 @@ type rotating struct {
 	config File
 	limit  int64 // bytes
 
+	move   func(from, to string) error // os.Rename, but for tests
+
 	mu     sync.Mutex
 	f      *os.File // nil when closed
-	size   int64
+	size   int64    // of the file, or what it grew by since it could not be rotated
 	closed bool
 
 	tidying sync.WaitGroup // compression and pruning, beside the writers
@@ -36,7 +38,7 @@ func openRotating(c File) (*rotating, error) {
 	if err := os.MkdirAll(filepath.Dir(c.Path), 0o755); err != nil {
 		return nil, err
 	}
-	r := &rotating{config: c, limit: int64(c.MaxSize) << 20}
+	r := &rotating{config: c, limit: int64(c.MaxSize) << 20, move: os.Rename}
 	if err := r.open(); err != nil {
 		return nil, err
 	}
@@ -63,35 +65,29 @@ func (r *rotating) write(line []byte) error {
 	if r.closed {
 		return errClosed
 	}
-	if r.f == nil {
-		if err := r.open(); err != nil { // an earlier rotation failed half-way
-			return err
-		}
-	}
+	var failed error
 	if r.size > 0 && r.size+int64(len(line)) > r.limit {
-		if err := r.rotate(); err != nil {
-			return err
-		}
+		failed = r.rotate()
 	}
 	n, err := r.f.Write(line)
 	r.size += int64(n)
-	return err
+	return errors.Join(failed, err)
 }
 
+// rotate moves the file away. On an error r goes on with the file that it has,
+// and tries again when that has grown by max_size once more.
 func (r *rotating) rotate() error {
-	err := r.f.Close()
-	r.f = nil
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(r.config.Path, r.backupName(time.Now())); err != nil {
-		return err
+	full, backup := r.f, r.backupName(time.Now())
+	if err := r.move(r.config.Path, backup); err != nil {
+		r.size = 0
+		return fmt.Errorf("cannot rotate %s: %w", r.config.Path, err)
 	}
 	if err := r.open(); err != nil {
-		return err
+		r.size = 0
+		return fmt.Errorf("cannot rotate %s, which goes on in %s: %w", r.config.Path, backup, err)
 	}
 	r.tidyLater()
-	return nil
+	return full.Close()
 }
 
 // split gives what a backup's name has before and after its time.
