@@ -12,8 +12,8 @@ import (
 func BenchmarkExec(b *testing.B) {
 	for _, n := range []int{1, 4, 64, 512} {
 		b.Run("echo-"+itoa(n), func(b *testing.B) {
-			if n > maxWorkers {
-				n = maxWorkers
+			if n > MaxWorkers {
+				n = MaxWorkers
 			}
 			benchExec(b, Config{NumWorkers: Count(n)}, echoSpec(), 1)
 		})

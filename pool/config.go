@@ -11,7 +11,8 @@ import (
 
 // Limits that RoadRunner has as well.
 const (
-	maxWorkers      = 500 // in one pool
+	MaxWorkers = 500 // in one pool; rrctl asks for no more
+
 	maxExtraWorkers = 100 // of the dynamic allocator
 	maxSpawnRate    = 100
 )
@@ -120,8 +121,8 @@ func (c *Config) Defaults() {
 // Validate checks a Config after Defaults.
 func (c *Config) Validate() error {
 	switch {
-	case c.NumWorkers > maxWorkers:
-		return fmt.Errorf("num_workers: number of workers can't be more than %d, got %d", maxWorkers, c.NumWorkers)
+	case c.NumWorkers > MaxWorkers:
+		return fmt.Errorf("num_workers: number of workers can't be more than %d, got %d", MaxWorkers, c.NumWorkers)
 	case c.NumWorkers < 0 && c.NumWorkers != Auto:
 		return fmt.Errorf("num_workers: cannot be negative, got %d; use 0 for one worker per CPU, or auto", c.NumWorkers)
 	case c.MaxQueueSize < 0:

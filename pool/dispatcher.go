@@ -37,7 +37,7 @@ func (p *Pool) acquire(ctx context.Context, payload *ipc.Payload, again bool) (*
 	}
 	g := p.gen
 	if g.cfg.Debug {
-		if p.crowd() >= maxWorkers {
+		if p.crowd() >= MaxWorkers {
 			p.left()
 			p.mu.Unlock()
 			return nil, noFreeWorkers(0, nil)

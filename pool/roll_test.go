@@ -184,7 +184,7 @@ func TestAutoSize(t *testing.T) {
 		{2, 0, 0, Config{}, 4},
 		{0.5, 0, 0, Config{}, 1},
 		{1.25, 0, 0, Config{}, 3},
-		{1000, 0, 0, Config{}, maxWorkers},
+		{1000, 0, 0, Config{}, MaxWorkers},
 		{8, gib, 40 << 20, Config{}, 6},                                              // 819 MiB / 60 MiB = 13, half of it for a reload
 		{8, gib, 40 << 20, Config{Reload: &Reload{Surge: 1}}, 12},                    // one of them for a reload
 		{8, gib, 1, Config{}, 12},                                                    // at least 32 MiB

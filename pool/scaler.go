@@ -20,7 +20,7 @@ func (p *Pool) scaleUp() {
 		p.mu.Unlock()
 		return
 	}
-	n := min(d.SpawnRate, d.MaxWorkers-g.extra, p.queue.waiting, maxWorkers-g.target)
+	n := min(d.SpawnRate, d.MaxWorkers-g.extra, p.queue.waiting, MaxWorkers-g.target)
 	if n <= 0 {
 		p.mu.Unlock()
 		return
@@ -78,9 +78,9 @@ func (p *Pool) Add(ctx context.Context) error {
 		p.mu.Unlock()
 		p.log.Warn("cannot add a worker in debug mode: every request has its own")
 		return nil
-	case g.target >= maxWorkers:
+	case g.target >= MaxWorkers:
 		p.mu.Unlock()
-		return fmt.Errorf("cannot add a worker, there are %d: %w", maxWorkers, ErrWorkersFull)
+		return fmt.Errorf("cannot add a worker, there are %d: %w", MaxWorkers, ErrWorkersFull)
 	}
 	p.starting++
 	p.mu.Unlock()

@@ -85,7 +85,7 @@ func autoSize(b cgroup.Budget, cfg *Config, measured uint64) int {
 	n := int(math.Ceil(workersPerCPU * b.CPU))
 	size := cfg.workerSize(measured)
 	if b.Memory > 0 {
-		fit := int(min(uint64(memoryShare*float64(b.Memory))/size, 2*maxWorkers))
+		fit := int(min(uint64(memoryShare*float64(b.Memory))/size, 2*MaxWorkers))
 		if surge := cfg.surge(); surge > 0 {
 			fit -= surge
 		} else {
@@ -93,7 +93,7 @@ func autoSize(b cgroup.Budget, cfg *Config, measured uint64) int {
 		}
 		n = min(n, fit)
 	}
-	return min(max(n, 1), maxWorkers)
+	return min(max(n, 1), MaxWorkers)
 }
 
 // resize fixes the size of a generation with num_workers: auto. first is a

@@ -87,7 +87,7 @@ func TestAddRemove(t *testing.T) {
 	equal(t, "reset", ends[worker.Reset], 3)
 	equal(t, "removed", ends[worker.Removed], 2)
 	p.mu.Lock()
-	p.gen.target = maxWorkers
+	p.gen.target = MaxWorkers
 	p.mu.Unlock()
 	err := p.Add(ctx)
 	p.mu.Lock()

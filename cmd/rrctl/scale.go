@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rr-systemd/rrd/ipc/rpc"
+	"github.com/rr-systemd/rrd/pool"
 	"github.com/rr-systemd/rrd/services/control"
 )
 
@@ -34,6 +35,9 @@ num_workers of the configuration.`,
 			want, err := strconv.Atoi(args[1])
 			if err != nil || want < 1 {
 				return usageError{fmt.Errorf("%q is no number of workers: write 1 or more", args[1])}
+			}
+			if want > pool.MaxWorkers {
+				return usageError{fmt.Errorf("a pool has at most %d workers", pool.MaxWorkers)}
 			}
 			client, err := c.dial(cmd.Context())
 			if err != nil {
@@ -72,20 +76,20 @@ func was(r *scaled) string {
 }
 
 // poolSize is how many workers a pool is meant to have.
-func poolSize(ctx context.Context, client *rpc.Client, pool string) (int, error) {
+func poolSize(ctx context.Context, client *rpc.Client, name string) (int, error) {
 	var s control.Status
 	if err := client.Call(ctx, "rrd.Status", rpc.JSON, &control.Done{}, &s); err != nil {
 		return 0, err
 	}
 	for _, p := range s.Pools {
-		if p.Name == pool {
+		if p.Name == name {
 			return p.Target, nil
 		}
 	}
 	// The daemon says which there are.
-	err := client.Call(ctx, "rrd.Workers", rpc.JSON, &control.WorkersRequest{Pools: []string{pool}}, &control.WorkersResult{})
+	err := client.Call(ctx, "rrd.Workers", rpc.JSON, &control.WorkersRequest{Pools: []string{name}}, &control.WorkersResult{})
 	if err == nil {
-		err = fmt.Errorf("there is no pool %q", pool)
+		err = fmt.Errorf("there is no pool %q", name)
 	}
 	return 0, err
 }
