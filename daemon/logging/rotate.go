@@ -21,7 +21,7 @@ type rotating struct {
 	config File
 	limit  int64 // bytes
 
-	move   func(from, to string) error // os.Rename, but for tests
+	move func(from, to string) error // os.Rename, but for tests
 
 	mu     sync.Mutex
 	f      *os.File // nil when closed
