@@ -2,11 +2,15 @@ package daemon
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/daemon/logging"
+	"github.com/rr-systemd/rrd/listeners/http"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -139,6 +143,10 @@ func CheckConfig(tree *config.Tree) error {
 			errs = append(errs, err)
 		}
 		errs = append(errs, located(tree, "http", s.http.CheckCertificates()))
+		_, err = http.NewMiddleware(s.http.Config, http.Environment{
+			Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Dir: s.server.Dir, Dry: true,
+		})
+		errs = append(errs, located(tree, "http", err))
 	}
 	if c, ok := s.modules["service"].(*serviceSettings); ok {
 		errs = append(errs, c.check())

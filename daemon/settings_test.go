@@ -118,3 +118,28 @@ func FuzzSettings(f *testing.F) {
 		s.rpcListen(false)
 	})
 }
+
+// A check of the configuration finds what middleware would refuse at the start,
+// and leaves no file behind.
+func TestCheckConfigOfMiddleware(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "access.log")
+	check := func(name, section string) error {
+		s := decoded(t, "version: \"3\"\nserver: {command: php a.php}\nhttp:\n  address: \":8080\"\n  middleware: ["+name+"]\n"+section)
+		return CheckConfig(s.tree)
+	}
+	for name, want := range map[string]struct{ section, err string }{
+		"static":     {"  static: {dir: /none}\n", "line 6: http.static.dir: "},
+		"rate_limit": {"", "http.rate_limit.requests: "},
+		"basic_auth": {"", "http.basic_auth.file: "},
+	} {
+		if err := check(name, want.section); err == nil || !strings.Contains(err.Error(), want.err) {
+			t.Errorf("%s: %v, want %q", name, err, want.err)
+		}
+	}
+	if err := check("access_log", "  access_log: {file: "+log+"}\n"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(log); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the check made the access log: %v", err)
+	}
+}

@@ -37,6 +37,9 @@ func newAccessLog(c Config, env Environment) (Middleware, error) {
 		return nil, fmt.Errorf("http.access_log.format: %w", err)
 	}
 	out := accessLogOutput{log: env.Log, file: c.AccessLog.File}
+	if env.Dry {
+		return nil, nil // else the file may belong to whoever checks
+	}
 	if err := out.check(); err != nil {
 		return nil, fmt.Errorf("http.access_log.file: %w", err)
 	}

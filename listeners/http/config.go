@@ -172,6 +172,15 @@ func (c *Config) Validate() error {
 	if c.Address != "" && !strings.Contains(c.Address, ":") {
 		return fmt.Errorf("http.address: malformed http server address %q: write host:port, :port or unix://path", c.Address)
 	}
+	addresses := map[string]string{"address": c.Address, "fcgi.address": c.FCGI.Address}
+	if c.SSL != nil {
+		addresses["ssl.address"] = c.SSL.Address
+	}
+	for key, a := range addresses {
+		if path, ok := strings.CutPrefix(a, "unix:"); ok && !strings.HasPrefix(path, "//") {
+			return fmt.Errorf("http.%s: %q is no address: write unix://%s", key, a, path)
+		}
+	}
 	if code := c.InternalErrorCode; code != 0 && (code < 200 || code > 599) {
 		return fmt.Errorf("http.internal_error_code: %d is no status of a final answer: use 200..599, usually 500", code)
 	}

@@ -34,6 +34,7 @@ func TestConfigErrorsNameKeyAndValue(t *testing.T) {
 		want   []string
 	}{
 		{func(c *Config) { c.Address = "8080" }, []string{"http.address", `"8080"`, "malformed http server address"}},
+		{func(c *Config) { c.FCGI.Address = "unix:/run/f.sock" }, []string{"http.fcgi.address", `"unix:/run/f.sock"`, "write unix:///run/f.sock"}},
 		{func(c *Config) { c.InternalErrorCode = 100 }, []string{"http.internal_error_code", "100"}},
 		{func(c *Config) { c.InternalErrorCode = 1000 }, []string{"http.internal_error_code", "1000"}},
 		{func(c *Config) { c.MaxRequestSize = 5000 }, []string{"http.max_request_size", "5000"}},

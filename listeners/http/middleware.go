@@ -19,6 +19,7 @@ type Environment struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // what is registered here, the metrics endpoint shows
 	Dir     string                // where workers run, "" for the working folder
+	Dry     bool                  // only a check: no file is made
 }
 
 // middlewareConstructor makes a middleware of the http section. It returns nil

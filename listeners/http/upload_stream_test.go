@@ -133,7 +133,7 @@ func TestRequestStreamingEndsEarly(t *testing.T) {
 // has read that far or not.
 func TestRequestStreamingOfMalformedBody(t *testing.T) {
 	s := serveApp(t, streaming, pool.Config{NumWorkers: 1})
-	for path, status := range map[string]int{"/upload-abort": 400, "/md5": 400, "/upload-early": 403, "/": 200} {
+	for path, status := range map[string]int{"/upload-abort?file=" + filepath.Join(t.TempDir(), "file"): 400, "/md5": 400, "/upload-early": 403, "/": 200} {
 		for _, chunks := range []string{"zz\r\n", "1\r\naX\r\n"} {
 			c := s.dial(t)
 			c.send("POST " + path + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
