@@ -24,6 +24,7 @@ import (
 	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/isolate"
 	"github.com/rr-systemd/rrd/pool/worker"
+	"github.com/rr-systemd/rrd/services/tracing"
 	"github.com/rr-systemd/rrd/systemd"
 )
 
@@ -66,6 +67,7 @@ type Daemon struct {
 	rpc     *rpcService
 
 	metrics   *prometheus.Registry // what the metrics endpoint shows
+	tracing   *tracing.Provider    // nil without the section otel
 	services  []*service           // fixed before the first worker is started
 	observers []func(pool.Event)   // the same
 

@@ -49,7 +49,9 @@ func (d *Daemon) startHTTP(serving context.Context, s *settings) error {
 		open.close()
 		return err
 	}
-	middleware, err := http.NewMiddleware(s.http.Config, http.Environment{Log: log, Metrics: d.metrics, Dir: s.server.Dir})
+	env := http.Environment{Log: log, Metrics: d.metrics, Dir: s.server.Dir}
+	d.traceHTTP(&env)
+	middleware, err := http.NewMiddleware(s.http.Config, env)
 	if err != nil {
 		open.close()
 		return &StartError{Phase: PhaseInit, Section: "http", Err: located(s.tree, "http", err)}

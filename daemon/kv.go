@@ -65,7 +65,7 @@ func startKV(d *Daemon, s *settings) (*service, error) {
 		}
 	}
 	k.load(d.saved("kv"))
-	kv.Register(d.rpc.server, k.mounted, kv.Options{})
+	kv.Register(d.rpc.server, k.mounted, kv.Options{Trace: d.traceKV()})
 	svc := &service{run: k.run, close: k.close}
 	if len(k.memory) > 0 {
 		svc.save = k.save

@@ -19,7 +19,7 @@ import (
 var lockModule = module{
 	name:     "lock",
 	sections: []string{"lock"},
-	builtin:  true,
+	beside:   true,
 	settings: func(*config.Tree) section { return new(lockSettings) },
 	start:    startLock,
 }

@@ -19,9 +19,9 @@ type module struct {
 	// settings returns what the section is decoded into, nil if the module is
 	// off.
 	settings func(*config.Tree) section
-	// builtin says that it is on without a section too, and does not make a
-	// daemon by itself.
-	builtin bool
+	// beside says that it does not make a daemon by itself: it is on without a
+	// section too, or serves the others only.
+	beside bool
 	// socket is the name and the configured address of what it listens on; nil if
 	// it does not.
 	socket func(section) (name, dsn string)
@@ -32,7 +32,7 @@ type module struct {
 
 // modules are all services, in the order in which they are started. Each has a
 // file of its own, and a line here.
-var modules = []module{fileserverModule, kvModule, lockModule, metricsModule, serviceModule, statusModule}
+var modules = []module{otelModule, fileserverModule, kvModule, lockModule, metricsModule, serviceModule, statusModule}
 
 // service is a module at work. All of its functions may be nil.
 type service struct {
@@ -85,7 +85,7 @@ func (d *Daemon) startServices(s *settings) error {
 
 // serves reports whether a module was asked for.
 func (s *settings) serves() bool {
-	return slices.ContainsFunc(modules, func(m module) bool { return s.modules[m.name] != nil && !m.builtin })
+	return slices.ContainsFunc(modules, func(m module) bool { return s.modules[m.name] != nil && !m.beside })
 }
 
 // drainServices is in the reverse order of the start.

@@ -40,6 +40,11 @@ type Payload struct {
 	// one counts.
 	Wait, TTL time.Duration
 
+	// Taken is called by Exec when a worker has been found, with its process id, and
+	// again for each further one if that could not take the payload; nil: nobody
+	// wants to know.
+	Taken func(pid int)
+
 	// ID is the request's id, for logs. Label and Detail say what runs in
 	// words ("GET", "/users"), for `rrctl workers` and the log record of a
 	// worker that died. None of them is sent to the worker.

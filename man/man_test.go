@@ -24,6 +24,7 @@ import (
 	"github.com/rr-systemd/rrd/services/metrics"
 	"github.com/rr-systemd/rrd/services/service"
 	"github.com/rr-systemd/rrd/services/status"
+	"github.com/rr-systemd/rrd/services/tracing"
 )
 
 var pages = []string{"rr.yaml.5", "rr@.service.8", "rrctl.1", "rrd.8"}
@@ -209,6 +210,7 @@ func TestKeys(t *testing.T) {
 		{"logs", logging.Config{}},
 		{"http", http.Config{}},
 		{"http.pool", pool.Config{}},
+		{"otel", tracing.Config{}},
 		{"memory", memory.Config{}},
 		{"boltdb", boltdb.Config{}},
 		{"redis", redis.Config{}},

@@ -55,6 +55,9 @@ func (p *Pool) Exec(ctx context.Context, payload *ipc.Payload) (ipc.Stream, erro
 		if err != nil {
 			return nil, err
 		}
+		if payload.Taken != nil {
+			payload.Taken(m.w.PID())
+		}
 		again, err := p.run(ctx, m, payload, s)
 		if !again {
 			if err != nil {

@@ -14,6 +14,7 @@ type exchange struct {
 	start time.Time
 	id    string
 	route *route
+	span  *handlerSpan // nil: the request is not traced
 
 	// Request.
 	remoteIP   string

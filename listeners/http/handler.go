@@ -46,6 +46,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.start = time.Now()
 	e.id = h.ids.of(r)
 	e.route = h.router.Load().of(r)
+	e.span = beginSpan(r, e.id)
 	defer h.end(e, r) // also when the answer is aborted by a panic
 
 	if isWebSocket(r) {
@@ -79,7 +80,7 @@ func (h *handler) run(e *exchange, w http.ResponseWriter, r *http.Request) (ipc.
 		// Else net/http reads the body to its end before the first byte of the answer.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	stream, err := e.route.exec.Exec(r.Context(), &e.payload)
+	stream, err := e.exec(r)
 	switch {
 	case err == nil:
 		return stream, nil
@@ -92,6 +93,14 @@ func (h *handler) run(e *exchange, w http.ResponseWriter, r *http.Request) (ipc.
 		e.route.log.LogAttrs(r.Context(), levelWarn, "the worker failed, another one gets the request", requestID(e), attrError(err))
 	default:
 		return nil, err
+	}
+	return e.exec(r)
+}
+
+// exec gives the payload to the pool.
+func (e *exchange) exec(r *http.Request) (ipc.Stream, error) {
+	if e.span != nil {
+		return e.span.exec(r.Context(), e.route.exec, &e.payload)
 	}
 	return e.route.exec.Exec(r.Context(), &e.payload)
 }
@@ -109,6 +118,9 @@ func idempotent(method string) bool {
 func (h *handler) end(e *exchange, r *http.Request) {
 	h.logRequest(e, r)
 	e.dropRequest(h.budget)
+	if e.span != nil {
+		e.span.end()
+	}
 	e.reset()
 	h.pool.Put(e)
 }

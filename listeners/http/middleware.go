@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/rr-systemd/rrd/ipc/logkey"
 )
@@ -20,6 +23,12 @@ type Environment struct {
 	Metrics prometheus.Registerer // what is registered here, the metrics endpoint shows
 	Dir     string                // where workers run, "" for the working folder
 	Dry     bool                  // only a check: no file is made
+
+	// Tracer makes the spans of requests, if the middleware otel is listed; nil
+	// without the section otel. Propagator reads and writes the header fields that
+	// carry a trace.
+	Tracer     trace.Tracer
+	Propagator propagation.TextMapPropagator
 }
 
 // middlewareConstructor makes a middleware of the http section. It returns nil
@@ -34,6 +43,7 @@ var middlewares = map[string]middlewareConstructor{
 	"gzip":            newGzip,
 	"headers":         newHeaders,
 	"http_metrics":    newHTTPMetrics,
+	"otel":            newOtel,
 	"proxy_ip_parser": newProxyIPParser,
 	"rate_limit":      newRateLimit,
 	"request_id":      newRequestID,
@@ -44,7 +54,7 @@ var middlewares = map[string]middlewareConstructor{
 // MiddlewareNotServed are RoadRunner's own that this version may lack. A site
 // that counts on one must not come up without it; a name that RoadRunner does not
 // know either is a warning there and here.
-var MiddlewareNotServed = []string{"otel", "cache"}
+var MiddlewareNotServed = []string{"cache"}
 
 // HasMiddleware tells whether a name of http.middleware is served.
 func HasMiddleware(name string) bool { return middlewares[name] != nil }
@@ -62,7 +72,8 @@ func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
 		return nil, err
 	}
 	var list []Middleware
-	for _, name := range c.Middleware {
+	outermost := slices.Index(c.Middleware, "otel")
+	for i, name := range c.Middleware {
 		construct := middlewares[name]
 		if construct == nil {
 			continue
@@ -73,6 +84,9 @@ func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if m != nil && i < outermost && env.Tracer != nil {
+			m = around(name, m)
 		}
 		if m != nil {
 			list = append(list, m)
