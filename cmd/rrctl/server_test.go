@@ -187,9 +187,9 @@ func (d *fakeDaemon) registerServices(s *rpc.Server) {
 		return check(q.Name)
 	})
 	for _, method := range []string{"service.Restart", "service.Terminate"} {
-		rpc.Register(s, method, rpc.Operator, func(_ context.Context, q *serviceName, _ *map[string]any) error { return check(q.Name) })
+		rpc.Register(s, method, rpc.Owner, func(_ context.Context, q *serviceName, _ *map[string]any) error { return check(q.Name) })
 	}
-	rpc.Register(s, "service.Create", rpc.Operator, func(_ context.Context, q *serviceCreate, _ *map[string]any) error {
+	rpc.Register(s, "service.Create", rpc.Owner, func(_ context.Context, q *serviceCreate, _ *map[string]any) error {
 		d.created.Store(q)
 		return nil
 	})

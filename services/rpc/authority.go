@@ -17,7 +17,7 @@ type Authority struct {
 	// IsWorker tells whether a process is a worker, or was started by one. It
 	// answers true in doubt. uid is the user that it connected as.
 	IsWorker func(pid int, uid uint32) bool
-	// Restricted leaves the methods of the role Operator to admins.
+	// Restricted leaves the methods of the roles Operator and Owner to admins.
 	Restricted bool
 
 	uid int // of the daemon
@@ -32,14 +32,19 @@ type RefusedError struct {
 	Method string
 	Role   Role
 	Peer   Peer
+
+	restricted bool // it would be allowed otherwise
 }
 
 // Error names the method, its role, the caller and what to do about it.
 func (e *RefusedError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s is for the role %s, and the caller is %s; ", refusedPrefix, e.Method, e.Role, e.Peer)
+	if e.Role == Owner {
+		b.WriteString("the program would run as the daemon's user; ")
+	}
 	who := "as root, as the daemon's user outside of its workers, or as a member of the group rr-admin"
-	if e.Role == Operator {
+	if e.Role == Operator || e.Role == Owner && e.restricted {
 		fmt.Fprintf(&b, "call it %s, or take `workers: restricted` out of the section rpc", who)
 	} else {
 		fmt.Fprintf(&b, "call it through the unix socket %s", who)
@@ -55,8 +60,12 @@ func Refused(err error) bool {
 
 // allow decides about one call.
 func (a *Authority) allow(m Method, p Peer) error {
-	if p.Admin || m.Role == Anyone || m.Role == Operator && !a.Restricted {
+	own := !p.Known || int(p.UID) == a.uid
+	switch {
+	case p.Admin, m.Role == Anyone:
+		return nil
+	case !a.Restricted && (m.Role == Operator || m.Role == Owner && own):
 		return nil
 	}
-	return &RefusedError{Method: m.Name, Role: m.Role, Peer: p}
+	return &RefusedError{Method: m.Name, Role: m.Role, Peer: p, restricted: a.Restricted && own}
 }

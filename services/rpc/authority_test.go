@@ -29,7 +29,7 @@ const (
 )
 
 func roles(s *rpc.Server) {
-	for name, role := range map[string]rpc.Role{"test.Anyone": rpc.Anyone, "test.Operator": rpc.Operator, "test.Admin": rpc.Admin} {
+	for name, role := range map[string]rpc.Role{"test.Anyone": rpc.Anyone, "test.Operator": rpc.Operator, "test.Owner": rpc.Owner, "test.Admin": rpc.Admin} {
 		rpc.Register(s, name, role, func(context.Context, *bool, *bool) error { return nil })
 	}
 }
@@ -43,7 +43,7 @@ func calls(ctx context.Context, dsn string) string {
 	}
 	defer c.Close()
 	var list []string
-	for _, name := range []string{"Anyone", "Operator", "Admin"} {
+	for _, name := range []string{"Anyone", "Operator", "Owner", "Admin"} {
 		var arg, reply bool
 		switch err := c.Call(ctx, "test."+name, wire.JSON, &arg, &reply); {
 		case err == nil:
@@ -97,7 +97,7 @@ func TestRolesOfUsers(t *testing.T) {
 			cred *syscall.Credential
 			want string
 		}
-		users := []user{{"the daemon's user", nil, "Anyone Operator Admin"}}
+		users := []user{{"the daemon's user", nil, "Anyone Operator Owner Admin"}}
 		if os.Geteuid() == 0 {
 			const nobody = 65534
 			many := make([]uint32, 200) // more than one answer of the kernel holds at first
@@ -107,9 +107,9 @@ func TestRolesOfUsers(t *testing.T) {
 			users = append(users,
 				user{"nobody", &syscall.Credential{Uid: nobody, Gid: nobody}, client},
 				user{"a stranger with root's group", &syscall.Credential{Uid: nobody, Gid: 0}, client},
-				user{"a member", &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{7, adminGid}}, "Anyone Operator Admin"},
-				user{"a member by the first group", &syscall.Credential{Uid: nobody, Gid: adminGid}, "Anyone Operator Admin"},
-				user{"a member of many groups", &syscall.Credential{Uid: nobody, Gid: nobody, Groups: append(many, adminGid)}, "Anyone Operator Admin"},
+				user{"a member", &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{7, adminGid}}, "Anyone Operator Owner Admin"},
+				user{"a member by the first group", &syscall.Credential{Uid: nobody, Gid: adminGid}, "Anyone Operator Owner Admin"},
+				user{"a member of many groups", &syscall.Credential{Uid: nobody, Gid: nobody, Groups: append(many, adminGid)}, "Anyone Operator Owner Admin"},
 				user{"of many others", &syscall.Credential{Uid: nobody, Gid: nobody, Groups: many}, client},
 			)
 		}
@@ -135,15 +135,15 @@ func TestWorkersAreNoAdmins(t *testing.T) {
 	var log bytes.Buffer
 	rpctest.Serve(t, rpc.Options{Listeners: []net.Listener{l}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Authority: rpc.Authority{AdminGroup: adminGid, IsWorker: isWorker}}, roles)
-	if got := as(t, dsn, nil); got != "Anyone Operator" {
+	if got := as(t, dsn, nil); got != "Anyone Operator Owner" {
 		t.Errorf("a worker may call %q", got)
 	}
 	if os.Geteuid() == 0 {
-		if got := as(t, dsn, &syscall.Credential{Groups: []uint32{adminGid}}); got != "Anyone Operator" {
+		if got := as(t, dsn, &syscall.Credential{Groups: []uint32{adminGid}}); got != "Anyone Operator Owner" {
 			t.Errorf("a worker of the group may call %q", got)
 		}
 	}
-	if got := calls(t.Context(), dsn); got != "Anyone Operator Admin" {
+	if got := calls(t.Context(), dsn); got != "Anyone Operator Owner Admin" {
 		t.Errorf("the daemon's user may call %q", got)
 	}
 	mu.Lock()
@@ -189,7 +189,7 @@ func TestTheDeadAreNoAdmins(t *testing.T) {
 }
 
 func TestTCPClientsAreNoAdmins(t *testing.T) {
-	for restricted, want := range map[bool]string{false: "Anyone Operator", true: "Anyone"} {
+	for restricted, want := range map[bool]string{false: "Anyone Operator Owner", true: "Anyone"} {
 		tcp, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -212,6 +212,9 @@ func TestRefusedText(t *testing.T) {
 		{rpc.RefusedError{Method: "resetter.Reset", Role: rpc.Operator, Peer: rpc.Peer{}},
 			"rpc: refused: resetter.Reset is for the role operator, and the caller is a TCP client, which cannot be identified; " +
 				"call it as root, as the daemon's user outside of its workers, or as a member of the group rr-admin, or take `workers: restricted` out of the section rpc"},
+		{rpc.RefusedError{Method: "service.Create", Role: rpc.Owner, Peer: rpc.Peer{Known: true, PID: 7, UID: 33, Worker: true}},
+			"rpc: refused: service.Create is for the role owner, and the caller is a worker or was started by one (pid 7, uid 33); the program would run as the daemon's user; " +
+				"call it through the unix socket as root, as the daemon's user outside of its workers, or as a member of the group rr-admin"},
 	} {
 		if got := c.err.Error(); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)

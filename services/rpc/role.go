@@ -11,10 +11,15 @@ const (
 	// metrics, app logger, what tells how things are).
 	Anyone Role = iota
 	// Operator: methods of RoadRunner that change what the daemon runs or show
-	// its secrets (reset, scaling, service.Create, rpc.Config). RoadRunner lets
+	// its secrets (reset, scaling, rpc.Config). RoadRunner lets
 	// everybody call them and its PHP packages count on that; Options.Restricted
 	// leaves them to admins.
 	Operator
+	// Owner: an operator who may run programs as the daemon's user, because it is
+	// the caller's user as well (service.Create). Else a worker with another user
+	// could get the daemon's. Of a TCP client the user is unknown; it may, as in
+	// RoadRunner.
+	Owner
 	// Admin: methods that RoadRunner does not have and that are no client's
 	// business (reload, stop). Only admins may call them, always.
 	Admin
@@ -26,6 +31,8 @@ func (r Role) String() string {
 		return "anyone"
 	case Operator:
 		return "operator"
+	case Owner:
+		return "owner"
 	case Admin:
 		return "admin"
 	}

@@ -29,7 +29,7 @@ import (
 func Register(s *rpc.Server, m *Manager) {
 	type name = servicepb.Service
 	type response = servicepb.Response
-	rpc.Register(s, "service.Create", rpc.Operator, func(_ context.Context, q *servicepb.Create, reply *response) error {
+	rpc.Register(s, "service.Create", rpc.Owner, func(_ context.Context, q *servicepb.Create, reply *response) error {
 		c, err := fromRequest(q)
 		if err != nil {
 			return err
@@ -37,11 +37,11 @@ func Register(s *rpc.Server, m *Manager) {
 		reply.Ok = true
 		return m.Create(q.GetName(), c)
 	})
-	rpc.Register(s, "service.Terminate", rpc.Operator, func(_ context.Context, q *name, reply *response) error {
+	rpc.Register(s, "service.Terminate", rpc.Owner, func(_ context.Context, q *name, reply *response) error {
 		reply.Ok = true
 		return m.Terminate(q.GetName())
 	})
-	rpc.Register(s, "service.Restart", rpc.Operator, func(_ context.Context, q *name, reply *response) error {
+	rpc.Register(s, "service.Restart", rpc.Owner, func(_ context.Context, q *name, reply *response) error {
 		reply.Ok = true
 		return m.Restart(q.GetName())
 	})
