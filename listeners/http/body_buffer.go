@@ -42,8 +42,8 @@ func newBody(n int) []byte {
 // freeBody gives a buffer of newBody back and returns what the exchange keeps.
 func freeBody(b []byte) []byte {
 	if class, size := bodyClass(cap(b)); class >= 0 && size == cap(b) {
-		b = b[:0]
-		bodyBuffers[class].Put(&b)
+		empty := b[:0] // not b itself, which would be on the heap in every call
+		bodyBuffers[class].Put(&empty)
 		return nil
 	}
 	return kept(b)
