@@ -7,7 +7,7 @@ VERSION ?= 0.1.0
 LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
            -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
-.PHONY: all build run test test-go test-php lab lab-all fuzz property bench endurance packages clean
+.PHONY: all build run test test-go test-php lab lab-all fuzz property conformance bench endurance packages clean
 
 all: build
 
@@ -60,6 +60,13 @@ fuzz:
 property:
 	tests/deps run
 	$(GO) test ./listeners/http -run LikePHP -count 1 -timeout 60m -args -http.forms 100000 -http.multiparts 100000 -http.seed $(or $(SEED),1)
+
+# h2spec, smuggled and malformed requests behind proxies, slow clients, HTTP/3, TLS;
+# writes docs/conformance.md. A few minutes.
+conformance: build
+	tests/deps conformance
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+	PATH=$(CURDIR)/bin:$$PATH $(GO) test -tags conformance ./tests/conformance -count 1 -timeout 20m
 
 bench: build
 	bench/run

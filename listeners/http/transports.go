@@ -47,7 +47,7 @@ func (s *Server) open(o *Options, h http.Handler) error {
 	}
 	t := o.Config.Timeouts
 	s.http = http.Server{
-		Handler:           s.tcpHandler(o, h),
+		Handler:           guardFraming(s.tcpHandler(o, h)),
 		ReadHeaderTimeout: limit(t.ReadHeader),
 		IdleTimeout:       limit(t.Idle),
 		ConnState:         s.connState,

@@ -1,0 +1,45 @@
+package http
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFraming: nothing behind a chunked request is served, and no method but
+// OPTIONS has the target "*".
+func TestFraming(t *testing.T) {
+	const next = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+	for name, c := range map[string]struct {
+		raw, status string
+		requests    int
+	}{
+		"length and chunks": {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 39\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next, "200", 1},
+		"chunks":            {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" + next, "200", 1},
+		"GET *":             {"GET * HTTP/1.1\r\nHost: a\r\n\r\n" + next, "400", 0},
+		"preface of HTTP/2": {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var rec recorder
+			s := serve(t, Config{}, rec.exec())
+			nc, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+			if _, err := io.WriteString(nc, c.raw); err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(nc) // a reset may follow the answer
+			if text := string(b); !strings.HasPrefix(text, "HTTP/1.1 "+c.status) || strings.Count(text, "HTTP/1.1 ") != 1 || !strings.Contains(text, "Connection: close") {
+				t.Errorf("%q", text)
+			}
+			if n := len(rec.list); n != c.requests {
+				t.Errorf("%d requests reached a worker", n)
+			}
+		})
+	}
+}
