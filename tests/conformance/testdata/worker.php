@@ -16,7 +16,7 @@ use RR\Http\Response;
     file_put_contents('seen', sprintf("%s %s %d\n", $request->method(), $path, $length), FILE_APPEND);
 
     return match ($path) {
-        '/big' => new Response(200, [], str_repeat('0123456789abcdef', 1 << 18)),
+        '/big' => new Response(200, [], str_repeat('0123456789abcdef', 1 << 16)),
         '/echo' => new Response(200, [], $request->body()),
         default => Response::text("$path $length of a worker in PHP\n"),
     };
