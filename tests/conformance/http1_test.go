@@ -204,7 +204,7 @@ func TestHTTP1(t *testing.T) {
 		"share their connections between clients. Directly, each has its expected status and reaches PHP as expected or not at",
 		"all. Behind a proxy, its log and PHP agree about what went between them. Everywhere the next client gets its own",
 		"answer: nothing is smuggled.", "",
-		"| through | corpus | cases | refused | closed without an answer | reached PHP as what it is |", "|---|---|---|---|---|---|")
+		"| through | corpus | cases | answered without PHP | closed without an answer | reached PHP as what it is |", "|---|---|---|---|---|---|")
 	for _, f := range []front{
 		{name: "directly", addr: s.http}, s.nginx(), s.haproxy("haproxy", ""), s.haproxy("lenient haproxy", "  option accept-invalid-http-request\n"),
 	} {
