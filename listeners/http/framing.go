@@ -10,14 +10,13 @@ import "net/http"
 // drops the length before anybody sees it, so all chunked requests are the last
 // of their connection; clients and proxies know most lengths and seldom send them.
 //
-// The target "*" is for OPTIONS alone (section 3.2.4), which net/http answers
-// itself. Anything else with it, as the preface of HTTP/2 in the middle of a
-// connection, is refused.
+// PRI is the method of the preface of HTTP/2 and no request (RFC 9113, 3.4), which
+// net/http lets through in the middle of a connection.
 func guardFraming(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.RequestURI == "*" && r.Method != http.MethodOptions {
+		if r.Method == "PRI" {
 			w.Header()["Connection"] = []string{"close"}
-			http.Error(w, "bad request: the target * is for OPTIONS", http.StatusBadRequest)
+			http.Error(w, "bad request: the preface of HTTP/2 is no request", http.StatusBadRequest)
 			return
 		}
 		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {

@@ -150,7 +150,7 @@ var malformed = []attack{
 	{"control character in the target", "3.2", line("GET /\x01 HTTP/1.1"), refused, nil},
 	{"target without a slash", "3.2", line("GET a HTTP/1.1"), refused, nil},
 	{"bad percent code in the target", "3.2", line("GET /%zz HTTP/1.1"), refused, nil},
-	{"GET *", "3.2.4", line("GET * HTTP/1.1"), refused, nil},
+	{"GET * (served as by RoadRunner)", "3.2.4", line("GET * HTTP/1.1"), accepted, got("GET", 0)},
 	{"1 MiB of target", "3", line("GET /" + strings.Repeat("a", 1<<20+1<<13) + " HTTP/1.1"), []int{431}, nil},
 	{"1 MiB of header", "RFC 6585 5", field("X: " + strings.Repeat("a", 1<<20+1<<13)), []int{431}, nil},
 	{"60,000 fields", "RFC 6585 5", field(strings.Repeat("X: aaaaaaaaaaaaaaaa\r\n", 60_000) + "Y: b"), []int{431}, nil},

@@ -64,7 +64,7 @@ func (s *site) nginx() front {
 daemon off; master_process off; pid nginx.pid; error_log stderr;
 events {}
 http {
-  log_format f '$upstream_status $request_method $uri';
+  log_format f '$upstream_status $request_method rrd $uri';
   access_log nginx.log f;
   client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
   ignore_invalid_headers off; underscores_in_headers on; large_client_header_buffers 8 2m;
@@ -105,7 +105,7 @@ defaults
 frontend in
   bind `+addr+`
   log global
-  log-format "%ST %HM %HPO %s"
+  log-format "%ST %HM %s %HPO"
   default_backend rrd
 backend rrd
   http-reuse always
@@ -116,13 +116,13 @@ backend rrd
 	return s.up(front{name, addr, func(n int) []string { return answered(log.String(), n) }})
 }
 
-// answered reads lines of status, method, path and perhaps the server.
+// answered reads lines of status, method, server and path, which haproxy
+// leaves out for the target *.
 func answered(log string, n int) (list []string) {
 	for text := range strings.Lines(log) {
 		f := strings.Fields(text)
-		if len(f) >= 3 && f[0] == "200" && f[1] != "OPTIONS" && // OPTIONS * ends in net/http
-			(len(f) == 3 || f[3] == "rrd") {
-			list = append(list, f[1]+" "+f[2])
+		if len(f) >= 3 && f[0] == "200" && f[2] == "rrd" && f[1] != "OPTIONS" { // OPTIONS * ends in net/http
+			list = append(list, strings.Join(append(f[1:2:2], f[3:]...), " "))
 		}
 	}
 	return list[min(n, len(list)):]
