@@ -216,28 +216,7 @@ func (c *client) receive(method string) response {
 func (c *client) do(method, head, body string) response {
 	c.t.Helper()
 	c.send(method + " " + head + "\r\n\r\n" + body)
-	res := c.receive(method)
-	if strings.Contains(head, "Transfer-Encoding: chunked") { // the last of its connection
-		if !res.Close {
-			c.t.Error("the connection stays open after a chunked request")
-		}
-		c.redial()
-	}
-	return res
-}
-
-func (c *client) redial() {
-	c.t.Helper()
-	addr := c.RemoteAddr()
-	_ = c.Conn.Close()
-	nc, err := net.Dial(addr.Network(), addr.String())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
-	c.Conn = nc
-	c.r.Reset(nc)
+	return c.receive(method)
 }
 
 // recorder keeps payloads.

@@ -203,7 +203,8 @@ func TestHTTP1(t *testing.T) {
 		"with its section of RFC 9112), sent to `rrd` directly and through proxies that pass on all they can be made to and",
 		"share their connections between clients. Directly, each has its expected status and reaches PHP as expected or not at",
 		"all. Behind a proxy, its log and PHP agree about what went between them. Everywhere the next client gets its own",
-		"answer: nothing is smuggled.", "",
+		"answer. A request with both a Content-Length and chunks is read by its chunks, and the",
+		"connection goes on, as in RoadRunner (RFC 9112, 6.1 wants it closed): put no proxy in front that believes the length.", "",
 		"| through | corpus | cases | answered without PHP | closed without an answer | reached PHP as what it is |", "|---|---|---|---|---|---|")
 	for _, f := range []front{
 		{name: "directly", addr: s.http}, s.nginx(), s.haproxy("haproxy", ""), s.haproxy("lenient haproxy", "  option accept-invalid-http-request\n"),
