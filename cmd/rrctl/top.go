@@ -57,7 +57,10 @@ with --json one line for each.`,
 
 // watch runs the view on the whole terminal.
 func (c *cli) watch(ctx context.Context, m *topModel) error {
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(c.in), tea.WithOutput(c.out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	p := tea.NewProgram(m, tea.WithInput(c.in), tea.WithOutput(c.out), tea.WithAltScreen(), tea.WithoutSignalHandler())
+	// Not tea.WithContext: there bubbletea ends its parts in a race with each other.
+	stop := context.AfterFunc(ctx, p.Quit)
+	defer stop()
 	_, err := p.Run()
 	switch {
 	case m.failed != nil:
