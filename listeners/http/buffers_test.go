@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,10 +64,10 @@ func TestSpooledBody(t *testing.T) {
 // that are too long or break off leave nothing.
 func TestBudget(t *testing.T) {
 	release := make(chan bool)
-	var files int
+	var files atomic.Int32
 	exec := execFunc(func(_ context.Context, p *ipc.Payload) (ipc.Stream, error) {
 		if p.File != nil {
-			files++
+			files.Add(1)
 		}
 		<-release
 		return &frames{list: []*ipc.Message{msg(okContext, "ok")}}, nil
@@ -90,8 +91,8 @@ func TestBudget(t *testing.T) {
 			t.Error(res.StatusCode)
 		}
 	}
-	if files != 2 {
-		t.Errorf("%d bodies came from disk", files)
+	if n := files.Load(); n != 2 {
+		t.Errorf("%d bodies came from disk", n)
 	}
 	c := s.dial(t)
 	c.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(strings.Repeat("x", 3<<20)))
