@@ -22,6 +22,7 @@ func bubble(t *testing.T, test func(table)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := table{t, New()}
 		test(l)
+		synctest.Wait() // those whose time is over have their answer
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
