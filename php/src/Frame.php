@@ -37,6 +37,9 @@ final class Frame
     /** Of rrd: a part of a request's body, or the question for one. */
     public const BODY = 0x10;
 
+    /** Of rrd: the body is in shared memory. */
+    public const SHM = 0x20;
+
     /** Length of a header without options. */
     public const HEADER = 12;
 

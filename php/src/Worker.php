@@ -4,6 +4,10 @@ declare(strict_types=1);
 
 namespace RR;
 
+use RR\Ipc\Connection;
+use RR\Ipc\FrameStream;
+use RR\Ipc\Transport;
+
 /**
  * The worker's end of the channel: one payload at a time, answered by one
  * respond() or error(), or by several send() and a last respond() (a stream).
@@ -18,10 +22,7 @@ namespace RR;
  */
 final class Worker
 {
-    private readonly Relay $relay;
-
-    /** Bytes that were read but belong to the next frame. */
-    private string $rest = '';
+    private readonly Transport $transport;
 
     /** A payload was handed out and not answered yet. */
     private bool $busy = false;
@@ -39,13 +40,13 @@ final class Worker
     public readonly bool $displayErrors;
 
     /**
-     * @param Relay|null $relay default: what RR_RELAY says
+     * @param Relay|Transport|null $relay default: what the server announces in RR_RELAY
      * @param bool $protect send echo and PHP's error messages to stderr
      */
-    public function __construct(?Relay $relay = null, private readonly bool $protect = true)
+    public function __construct(Relay|Transport|null $relay = null, private readonly bool $protect = true)
     {
         $this->displayErrors = !in_array(strtolower((string) ini_get('display_errors')), ['', '0', 'off', 'stderr'], true);
-        $this->relay = $relay ?? Relay::fromEnv();
+        $this->transport = $relay instanceof Relay ? new FrameStream($relay) : $relay ?? Connection::open();
         if ($protect) {
             $this->protect();
         }
@@ -65,7 +66,7 @@ final class Worker
         if ($this->protect && ob_get_level() === 0) {
             self::buffer();
         }
-        while (!$this->ending && ($frame = $this->receive()) !== null) {
+        while (!$this->ending && ($frame = $this->transport->receive()) !== null) {
             [$flags, $stream, $context, $body] = $frame;
             if ($stream & (Frame::STOP | Frame::PONG)) {
                 // Meant for a stream that has ended meanwhile.
@@ -94,13 +95,13 @@ final class Worker
     public function respond(string $body, string $context = '', ?int $codec = null): void
     {
         $this->busy = false;
-        $this->write($body, $context, $codec ?? $this->codec, 0);
+        $this->transport->send($context, $body, $codec ?? $this->codec, 0);
     }
 
     /** A part of a streamed answer; respond() or error() must follow. */
     public function send(string $body, string $context = '', ?int $codec = null): void
     {
-        $this->write($body, $context, $codec ?? $this->codec, Frame::STREAM);
+        $this->transport->send($context, $body, $codec ?? $this->codec, Frame::STREAM);
     }
 
     /**
@@ -111,8 +112,8 @@ final class Worker
      */
     public function readBody(int $length = 262144): string
     {
-        $this->relay->write(Frame::encode('', 0, Frame::BODY, [$length]));
-        while (($frame = $this->receive()) !== null) {
+        $this->transport->ask($length);
+        while (($frame = $this->transport->receive()) !== null) {
             [$flags, $stream, , $body] = $frame;
             if ($stream & Frame::BODY) {
                 if ($stream & Frame::STOP) {
@@ -134,8 +135,8 @@ final class Worker
      */
     public function stopRequested(): bool
     {
-        while (!$this->stopRequested && ($this->rest !== '' || $this->relay->ready())) {
-            $frame = $this->receive();
+        while (!$this->stopRequested && $this->transport->ready()) {
+            $frame = $this->transport->receive();
             if ($frame === null) {
                 $this->stopRequested = true;
             } else {
@@ -164,7 +165,7 @@ final class Worker
     public function error(string $text): void
     {
         $this->busy = false;
-        $this->relay->write(Frame::encode($text, Frame::ERROR));
+        $this->transport->sendText($text, Frame::ERROR);
     }
 
     /**
@@ -175,7 +176,7 @@ final class Worker
     public function stop(): void
     {
         $this->busy = false;
-        $this->write('', '{"stop":true}', 0, 0);
+        $this->transport->send('{"stop":true}', '', 0, 0);
     }
 
     /** Whether RR_DEBUG is set or display_errors was on: answers may then tell why a request failed. */
@@ -197,88 +198,6 @@ final class Worker
         @fwrite($stderr, $bytes);
     }
 
-    private function write(string $body, string $context, int $codec, int $stream): void
-    {
-        $n = strlen($context);
-        $length = $n + strlen($body);
-        $head = Frame::head($codec, $stream, $length, $n) . $context;
-        if ($length < 65536) {
-            $this->relay->write($head . $body);
-        } else {
-            // A second system call is cheaper than a copy of a large body.
-            $this->relay->write($head);
-            $this->relay->write($body);
-        }
-    }
-
-    /**
-     * One frame.
-     *
-     * @return array{int, int, string, string}|null flags, stream bits, context,
-     *         body; null when the server closed the channel between two frames
-     */
-    private function receive(): ?array
-    {
-        $bytes = $this->rest;
-        $this->rest = '';
-        while (($have = strlen($bytes)) < Frame::HEADER) {
-            $more = $this->relay->read();
-            if ($more === '') {
-                if ($have === 0) {
-                    return null;
-                }
-                throw new RelayException("the server closed the channel after $have bytes of a frame");
-            }
-            $bytes .= $more;
-        }
-        ['head' => $head, 'flags' => $flags, 'length' => $length, 'stream' => $stream] = Frame::parse($bytes);
-        while ($have < $head) {
-            $bytes .= $this->more($head - $have);
-            $have = strlen($bytes);
-        }
-        if ($flags & Frame::CONTROL || $head === Frame::HEADER) {
-            $context = 0;
-        } else {
-            $context = unpack('V', $bytes, Frame::HEADER)[1];
-            if ($context > $length) {
-                throw new ProtocolException("context of $context bytes in a payload of $length bytes");
-            }
-        }
-        while ($have < $head + $context) {
-            $bytes .= $more = $this->more($head + $context - $have);
-            $have += strlen($more);
-        }
-        $end = $head + $length;
-        if ($have === $end) {
-            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context)];
-        }
-        if ($have > $end) {
-            $this->rest = substr($bytes, $end);
-
-            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context, $length - $context)];
-        }
-        // Appending grows the string in place; parts to join would need twice the memory.
-        $body = substr($bytes, $head + $context);
-        $contextBytes = substr($bytes, $head, $context);
-        unset($bytes);
-        for ($missing = $end - $have; $missing > 0; $missing -= strlen($more)) {
-            $body .= $more = $this->more($missing);
-        }
-
-        return [$flags, $stream, $contextBytes, $body];
-    }
-
-    /** At least one byte, at most $length. */
-    private function more(int $length): string
-    {
-        $bytes = $this->relay->read(min($length, 262144));
-        if ($bytes === '') {
-            throw new RelayException("the server closed the channel in the middle of a frame, $length bytes are missing");
-        }
-
-        return $bytes;
-    }
-
     /** Answers a control frame; false = stop. */
     private function control(string $body): bool
     {
@@ -290,7 +209,7 @@ final class Worker
             throw new ProtocolException("unknown control frame: $body");
         }
         // What this worker understands beyond goridge; other servers do not read it.
-        $this->relay->write(Frame::encode('{"pid":' . getmypid() . ',"accepts":["stop","body"]}', Frame::CONTROL));
+        $this->transport->sendText('{"pid":' . getmypid() . ',"accepts":' . json_encode($this->transport->abilities()) . '}', Frame::CONTROL);
 
         return true;
     }

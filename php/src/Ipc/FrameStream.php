@@ -1,0 +1,144 @@
+<?php
+
+declare(strict_types=1);
+
+namespace RR\Ipc;
+
+use RR\Frame;
+use RR\ProtocolException;
+use RR\Relay;
+use RR\RelayException;
+
+/**
+ * Whole frames over a relay: one read and one write for a usual request.
+ *
+ * @internal
+ */
+class FrameStream implements Transport
+{
+    /** Frames from this size on are written in two pieces: a second system call is cheaper than a copy. */
+    private const TWO_WRITES = 65536;
+
+    /** Bytes asked for at once when a frame is known to be long. */
+    private const LONG = 262144;
+
+    /** Bytes that were read but belong to the next frame. */
+    protected string $rest = '';
+
+    public function __construct(protected readonly Relay $relay)
+    {
+    }
+
+    public function abilities(): array
+    {
+        return ['stop', 'body'];
+    }
+
+    public function ready(): bool
+    {
+        return $this->rest !== '' || $this->relay->ready();
+    }
+
+    public function send(string $context, string $body, int $flags, int $stream): void
+    {
+        $n = strlen($context);
+        $length = $n + strlen($body);
+        $head = Frame::head($flags, $stream, $length, $n) . $context;
+        if ($length < self::TWO_WRITES) {
+            $this->relay->write($head . $body);
+        } else {
+            $this->relay->write($head);
+            $this->relay->write($body);
+        }
+    }
+
+    public function sendText(string $text, int $flags): void
+    {
+        $this->relay->write(Frame::encode($text, $flags));
+    }
+
+    public function ask(int $most): void
+    {
+        $this->relay->write(Frame::encode('', 0, Frame::BODY, [$most]));
+    }
+
+    public function receive(): ?array
+    {
+        $bytes = $this->rest;
+        $this->rest = '';
+        while (($have = strlen($bytes)) < Frame::HEADER) {
+            $more = $this->relay->read();
+            if ($more === '') {
+                if ($have === 0) {
+                    return null;
+                }
+                throw new RelayException("the server closed the channel after $have bytes of a frame");
+            }
+            $bytes .= $more;
+        }
+        ['head' => $head, 'flags' => $flags, 'length' => $length, 'stream' => $stream] = Frame::parse($bytes);
+        while ($have < $head) {
+            $bytes .= $this->more($head - $have);
+            $have = strlen($bytes);
+        }
+        if ($flags & Frame::CONTROL || $head === Frame::HEADER) {
+            $context = 0;
+        } else {
+            $context = unpack('V', $bytes, Frame::HEADER)[1];
+            if ($context > $length) {
+                throw new ProtocolException("context of $context bytes in a payload of $length bytes");
+            }
+        }
+        while ($have < $head + $context) {
+            $bytes .= $more = $this->more($head + $context - $have);
+            $have += strlen($more);
+        }
+        if ($stream & Frame::SHM) {
+            $this->rest = substr($bytes, $head + $length);
+
+            return $this->shared($flags, $stream & ~Frame::SHM, substr($bytes, $head, $context), Frame::options($bytes, $head), $length);
+        }
+        $end = $head + $length;
+        if ($have === $end) {
+            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context)];
+        }
+        if ($have > $end) {
+            $this->rest = substr($bytes, $end);
+
+            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context, $length - $context)];
+        }
+        $contextBytes = substr($bytes, $head, $context);
+        $parts = [substr($bytes, $head + $context)];
+        unset($bytes);
+        for ($missing = $end - $have; $missing > 0; $missing -= strlen($more)) {
+            $parts[] = $more = $this->more($missing);
+        }
+
+        // Joined at the end: a string that grows is moved again and again, which
+        // needs as much memory and took 10 times as long for 10 MiB.
+        return [$flags, $stream, $contextBytes, implode('', $parts)];
+    }
+
+    /**
+     * The frame whose body is in shared memory.
+     *
+     * @param list<int> $options
+     *
+     * @return array{int, int, string, string}|null as receive()
+     */
+    protected function shared(int $flags, int $stream, string $context, array $options, int $length): ?array
+    {
+        throw new ProtocolException('the server sent a body through shared memory, which this worker did not accept');
+    }
+
+    /** At least one byte, at most $length. */
+    private function more(int $length): string
+    {
+        $bytes = $this->relay->read(min($length, self::LONG));
+        if ($bytes === '') {
+            throw new RelayException("the server closed the channel in the middle of a frame, $length bytes are missing");
+        }
+
+        return $bytes;
+    }
+}
