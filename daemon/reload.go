@@ -7,8 +7,6 @@ import (
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/ipc/logkey"
-	"github.com/rr-systemd/rrd/pool"
-	"github.com/rr-systemd/rrd/pool/worker"
 	"github.com/rr-systemd/rrd/services/control"
 )
 
@@ -43,10 +41,8 @@ func (d *Daemon) reload() (*control.ReloadResult, error) {
 
 // swap replaces the workers of all pools. Nothing is touched before the whole
 // configuration is known to be good; an error means that nothing was. What
-// became of each pool is in the result. The pools follow each other, and after one
-// that failed the others are left alone: code that does not boot in one pool is
-// rarely wanted in the next. The new settings are in force when all pools have
-// them; a pool that got them alone keeps them for its resets.
+// became of each pool is in the result. The new settings are in force when all
+// pools have them.
 func (d *Daemon) swap() (*control.ReloadResult, error) {
 	next, err := load(d.opts.Config)
 	if err != nil {
@@ -56,10 +52,6 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 		d.log.Warn(text.String())
 	}
 	pools := d.allWorkers()
-	type plan struct {
-		config pool.Config
-		spec   worker.Spec
-	}
 	plans := make([]plan, len(pools))
 	var errs []error
 	for i, w := range pools {
@@ -85,29 +77,20 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 	}
 	result := &control.ReloadResult{NeedsRestart: needRestart(d.boot, next)}
 	d.sizing.Store(next)
-	failed := "" // name of a pool
 	for i, w := range pools {
-		problem := ""
-		if failed != "" {
-			problem = "left alone, because " + failed + " failed"
-		} else {
-			d.warnOfLimits(w.key, plans[i].config)
-			d.warnOfIsolation(w.key, plans[i].config.Isolation)
-			if err := w.pool.Reload(d.life, plans[i].config, plans[i].spec); err != nil {
-				failed, problem = w.name, explained(err).Error()
-			} else {
-				w.settings = next
-			}
-		}
-		s := w.pool.Stats()
-		result.Pools = append(result.Pools, control.PoolReload{Name: w.name, Generation: s.Generation, Workers: s.Workers, Error: problem})
+		d.warnOfLimits(w.key, plans[i].config)
+		d.warnOfIsolation(w.key, plans[i].config.Isolation)
 	}
+	result.Pools = d.exchange(pools, plans)
 	if result.Err() != nil {
 		d.sizing.Store(before)
 		if err := d.logs.Reload(before.logs); err != nil {
 			d.log.Error("cannot return to the former log outputs", logkey.Error, err)
 		}
 		return result, nil
+	}
+	for _, w := range pools {
+		w.settings = next
 	}
 	d.mu.Lock()
 	d.settings = next

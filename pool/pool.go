@@ -80,6 +80,7 @@ type Pool struct {
 	succeeded time.Time // last start that did not fail
 	crashes   crashLoop
 
+	reloads   chan struct{} // holds a value while a reload is staged or runs
 	reloading bool
 	next      *reloadCall
 }
@@ -96,6 +97,7 @@ func New(o Options) (*Pool, error) {
 		shrunk:  make(chan struct{}, 1),
 		slots:   make(chan struct{}, parallelBoots),
 		retune:  make(chan struct{}, 1),
+		reloads: make(chan struct{}, 1),
 		members: make(map[*member]struct{}),
 		drained: make(chan struct{}),
 		stopped: make(chan struct{}),

@@ -18,9 +18,9 @@ type reloadCall struct {
 
 // Reload replaces all workers. The new generation is started beside the old
 // one, takes over at once when all of it is ready, and the old workers end when
-// they have answered, at the latest after reset_timeout. With reload.surge it
-// takes over in steps; see roll. If a new worker does not boot, the old
-// generation serves on and the error wraps its *BootError.
+// they have answered, at the latest after reset_timeout. With reload.surge it takes over in steps; see roll. If a new
+// worker does not boot, the old generation serves on and the error wraps its
+// *BootError. Several pools reload together by Stage.
 //
 // A call during a reload shares one that begins after it, with the newest
 // configuration: what ran before may have read the old code. The reload goes
@@ -59,55 +59,27 @@ func (p *Pool) reloadLoop() {
 			p.mu.Unlock()
 			return
 		}
-		p.numbers++
-		number := p.numbers
 		p.mu.Unlock()
-		call.err = p.reload(number, call)
+		call.err = p.reload(p.ctx, call.cfg, call.spec)
 		close(call.done)
 	}
 }
 
-func (p *Pool) reload(number uint64, call *reloadCall) error {
-	begin := time.Now()
-	g, err := newGeneration(number, call.cfg, call.spec)
-	if err == nil {
-		err = p.bounded(&g.cfg, func(ctx context.Context) error { return p.exchange(ctx, g) })
-	}
+// reload is a whole reload of this pool alone.
+func (p *Pool) reload(ctx context.Context, cfg Config, spec worker.Spec) error {
+	s, err := p.Stage(ctx, cfg, spec)
 	if err != nil {
-		p.emit(Event{Type: ReloadFailed, Generation: number, Took: time.Since(begin), Err: err})
 		return err
 	}
-	p.emit(Event{Type: Reloaded, Generation: number, Took: time.Since(begin)})
-	return nil
+	return s.Commit(ctx)
 }
 
-func (p *Pool) exchange(ctx context.Context, g *generation) error {
-	if g.cfg.NumWorkers == Auto && !g.cfg.Debug {
-		p.resize(g, nil)
-	}
-	p.mu.Lock()
-	g.keepSize(p.gen)
-	n, debug := g.target, g.cfg.Debug || p.gen.cfg.Debug
-	p.mu.Unlock()
-	if g.cfg.surge() > 0 && !debug {
-		return p.roll(ctx, g, n)
-	}
-	if debug {
-		p.claim(n)
-	} else if _, err := p.awaitRoom(ctx, g, n, n, n); err != nil {
-		return fmt.Errorf("workers of the generations before have not ended: %w", err)
-	}
-	ready, err := p.bootWarm(ctx, g, n)
-	if err != nil {
-		return err
-	}
-
+// exchange lets the workers of g, which are ready, take over at once.
+func (p *Pool) exchange(g *generation, ready []*member) error {
 	p.mu.Lock()
 	if p.halted {
 		p.mu.Unlock()
-		for _, m := range ready {
-			p.discard(m, worker.Shutdown)
-		}
+		p.discardAll(ready)
 		return errClosed
 	}
 	old := p.gen

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,32 +12,22 @@ import (
 // are more than surge processes beyond the wanted number:
 //
 //	old  ████████      ████████      ██████        ████              ──
-//	new                ██ boot       ██ serve      ████       ...    ████████
-//	               first step,    two old ones   the next two
-//	               warmup         end            boot
+//	new                ██ staged     ██ serve      ████       ...    ████████
+//	                                 two old ones  the next two
+//	                                 end           boot
 //
-// Nothing changes before the first step has booted and outlived reload.warmup.
-// If a later step fails, the pool rolls back: the old generation is completed
-// again and the new workers end.
-func (p *Pool) roll(ctx context.Context, g *generation, n int) error {
+// If a step fails, the pool rolls back: the old generation is completed again and
+// the new workers end. ready is the first step of those to n workers.
+func (p *Pool) roll(ctx context.Context, g *generation, ready []*member, n int) error {
 	p.mu.Lock()
 	old := p.gen // only a reload changes it, and this is the only one
 	p.mu.Unlock()
-	surge := g.cfg.surge()
-	room, err := p.awaitRoom(ctx, g, n, 1, min(surge, n))
-	if err != nil {
-		return err
-	}
-	ready, err := p.bootWarm(ctx, g, room)
-	if err != nil {
-		return err
-	}
 	if !p.takeOver(g, old, ready, n) {
 		return errClosed
 	}
 	p.retuned()
 	for done := len(ready); done < n; {
-		room, err := p.awaitRoom(ctx, g, n, 1, min(surge, n-done))
+		room, err := p.awaitRoom(ctx, g, n, 1, min(g.cfg.surge(), n-done))
 		if err == nil {
 			ready, err = p.bootAll(ctx, g, room)
 		}
@@ -60,35 +49,6 @@ func (p *Pool) roll(ctx context.Context, g *generation, n int) error {
 	}
 	p.mu.Unlock()
 	return nil
-}
-
-// bootWarm boots n workers that are still there after reload.warmup.
-func (p *Pool) bootWarm(ctx context.Context, g *generation, n int) ([]*member, error) {
-	ready, err := p.bootAll(ctx, g, n)
-	if err != nil || g.cfg.warmup() == 0 {
-		return ready, err
-	}
-	t := time.NewTimer(g.cfg.warmup())
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-		p.discardAll(ready)
-		return nil, ctx.Err()
-	}
-	for _, m := range ready {
-		select {
-		case <-m.w.Done():
-			err := &BootError{
-				Text: "a new worker ended within reload.warmup: " + m.w.Exit().String(),
-				Argv: g.spec.Argv, Dir: g.spec.Dir, Exit: m.w.Exit(), Stderr: m.w.StderrTail(),
-			}
-			p.discardAll(ready)
-			return nil, allocateError(err)
-		default:
-		}
-	}
-	return ready, nil
 }
 
 func (p *Pool) discardAll(ready []*member) {
@@ -165,21 +125,6 @@ func (p *Pool) rollBack(g, old *generation) {
 	p.reconcile()
 	p.retuned()
 	p.wg.Go(func() { p.drain(g, g.cfg.ResetTimeout) })
-}
-
-// bounded limits a reload by reload.timeout, and puts that into its error.
-func (p *Pool) bounded(cfg *Config, f func(context.Context) error) error {
-	limit := cfg.reloadTimeout()
-	if limit == 0 {
-		return f(p.ctx)
-	}
-	ctx, cancel := context.WithTimeout(p.ctx, limit)
-	defer cancel()
-	err := f(ctx)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("reload.timeout of %s passed: %w", limit, err)
-	}
-	return err
 }
 
 func (p *Pool) retuned() {

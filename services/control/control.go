@@ -136,8 +136,8 @@ type PoolReload struct {
 	Name       string `json:"name"`
 	Generation uint64 `json:"generation"` // that serves now; 0: restarted
 	Workers    int    `json:"workers"`
-	// Error is why the pool kept its old generation, with what the new
-	// worker wrote to stderr; empty when the new one serves.
+	// Error is why the pool kept its old generation or returned to it, with what
+	// the new worker wrote to stderr; empty when the new one serves.
 	Error string `json:"error,omitempty"`
 }
 
