@@ -73,6 +73,12 @@ final class BodyStream
         return $this->position;
     }
 
+    /** A rewind before the first read is none. */
+    public function stream_seek(int $offset, int $whence): bool
+    {
+        return $whence === SEEK_SET && $offset === $this->position;
+    }
+
     /** @return array<string, int> */
     public function stream_stat(): array
     {

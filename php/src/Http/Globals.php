@@ -14,6 +14,9 @@ final class Globals
     /** $_SERVER of the process. @var array<string, mixed>|null */
     private static ?array $process = null;
 
+    /** @var array<string, string>|null */
+    private static ?array $script = null;
+
     public static function set(Request $request): void
     {
         self::$process ??= self::process();
@@ -24,6 +27,50 @@ final class Globals
         $_FILES = self::files($request->rawUploads());
         $_SERVER = $request->server() + self::$process;
         self::session();
+    }
+
+    /**
+     * What the end of a request is to PHP elsewhere: a session that is still open
+     * is saved, and nothing of the request is left.
+     */
+    public static function clear(): void
+    {
+        if (self::$process === null) {
+            return;
+        }
+        if (function_exists('session_status')) {
+            if (session_status() === PHP_SESSION_ACTIVE) {
+                session_write_close();
+            }
+            if (session_id() !== '' && !headers_sent()) {
+                session_id('');
+            }
+        }
+        $_GET = $_POST = $_COOKIE = $_REQUEST = $_FILES = [];
+        $_SERVER = self::$process;
+        unset($_SESSION);
+    }
+
+    /**
+     * The entries of $_SERVER that a web server would make of the worker's script.
+     *
+     * @return array<string, string>
+     */
+    public static function script(): array
+    {
+        if (self::$script === null) {
+            $script = realpath($_SERVER['SCRIPT_FILENAME'] ?? '') ?: getcwd() . '/worker.php';
+            $name = '/' . basename($script);
+            self::$script = [
+                'SCRIPT_FILENAME' => $script,
+                'SCRIPT_NAME' => $name,
+                'PHP_SELF' => $name,
+                'DOCUMENT_ROOT' => dirname($script),
+                'SERVER_SOFTWARE' => 'rrd',
+            ];
+        }
+
+        return self::$script;
     }
 
     /**
@@ -64,16 +111,8 @@ final class Globals
             }
         }
         unset($server['argv'], $server['argc'], $server['PATH_TRANSLATED']);
-        $script = realpath($_SERVER['SCRIPT_FILENAME'] ?? '') ?: getcwd() . '/worker.php';
-        $name = '/' . basename($script);
 
-        return [
-            'SCRIPT_FILENAME' => $script,
-            'SCRIPT_NAME' => $name,
-            'PHP_SELF' => $name,
-            'DOCUMENT_ROOT' => dirname($script),
-            'SERVER_SOFTWARE' => 'rrd',
-        ] + $server;
+        return self::script() + $server;
     }
 
     /**

@@ -75,7 +75,7 @@ final class HttpWorker
             $this->started = true;
             $this->worker->respond($response->body, $head);
         } else {
-            (new Stream($this->worker, $head, $this->started))->send($response->body);
+            (new Stream($this->worker, $head, $this->started))->send($response->body, $response->buffer);
         }
         ++$this->served;
     }

@@ -11,16 +11,21 @@ namespace RR\Http;
  */
 final class Response
 {
+    /** Bytes of a closure's output that are sent together. */
+    public const BUFFER = 8192;
+
     /**
      * @param array<string, string|int|list<string|int>> $headers a list gives several lines of the same header
      * @param string|iterable<string>|resource|\Closure $body
      * @param array<string, string|list<string>> $trailers sent after the body
+     * @param int $buffer bytes of a closure's output that are sent together; 1: each echo at once
      */
     public function __construct(
         public readonly int $status = 200,
         public readonly array $headers = [],
         public readonly mixed $body = '',
         public readonly array $trailers = [],
+        public readonly int $buffer = self::BUFFER,
     ) {
         if ($status < 200 || $status > 599) {
             throw new \InvalidArgumentException("response status $status is not in 200..599");

@@ -27,13 +27,14 @@ final class Stream
     /**
      * @param iterable<string>|resource|\Closure $body chunks, an open file, or a
      *        function whose output is the body
+     * @param int $buffer bytes of a function's output that are sent together
      */
-    public function send(mixed $body): void
+    public function send(mixed $body, int $buffer = Response::BUFFER): void
     {
         try {
             match (true) {
                 $body instanceof \Generator => $this->generator($body),
-                $body instanceof \Closure => $this->output($body),
+                $body instanceof \Closure => $this->output($body, $buffer),
                 is_resource($body) => $this->file($body),
                 default => $this->all($body),
             };
@@ -95,10 +96,11 @@ final class Stream
     }
 
     /**
-     * Output is sent when 8 KiB have come together and at every ob_flush(). When
-     * the client has gone, StreamStopped comes out of the echo that noticed it.
+     * Output is sent when $buffer bytes have come together and at every
+     * ob_flush(). When the client has gone, StreamStopped comes out of the echo
+     * that noticed it.
      */
-    private function output(\Closure $print): void
+    private function output(\Closure $print, int $buffer): void
     {
         $level = ob_get_level();
         // PHP passes on the output of a callback that threw: this takes it.
@@ -107,7 +109,7 @@ final class Stream
             $this->chunk($text);
 
             return '';
-        }, 8192);
+        }, $buffer);
         try {
             $print();
             while (ob_get_level() > $level) {
