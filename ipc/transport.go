@@ -103,13 +103,17 @@ func pollable(f *os.File) (*os.File, error) {
 func (t *transport) tryRead(fd uintptr) bool {
 	t.beforeRead()
 	for {
-		t.n, t.err = unix.Read(int(fd), t.dst)
-		switch t.err {
+		n, errno := readFD(fd, t.dst)
+		t.n, t.err = n, nil
+		switch errno {
+		case 0:
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 			t.beforeWait()
 			return false
+		default:
+			t.err = errno
 		}
 		return true
 	}
@@ -135,10 +139,10 @@ func (t *transport) read() (int, error) {
 
 func (t *transport) tryWrite(fd uintptr) bool {
 	for len(t.vec) > 0 {
-		n, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&t.vec[0])), uintptr(len(t.vec)))
+		n, errno := writeFD(fd, t.vec)
 		switch errno {
 		case 0:
-			t.advance(int(n))
+			t.advance(n)
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return false
@@ -204,11 +208,7 @@ func (t *transport) write(a, b, c []byte) error {
 }
 
 func (t *transport) tryUnread(fd uintptr) {
-	n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ) // FIONREAD
-	if err != nil {
-		n = 0
-	}
-	t.n = n
+	t.n = UnreadFD(fd)
 }
 
 // unread is the number of bytes that the kernel holds for us.

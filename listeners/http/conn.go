@@ -25,6 +25,7 @@ import (
 // connection without a single byte of a next request is closed.
 type conn struct {
 	net.Conn
+	raw *rawSocket // nil: no plain socket
 	set *connSet
 
 	state    atomic.Int32 // http.ConnState
@@ -43,7 +44,7 @@ var http2Preface = []byte("PRI * HTTP/2.0")
 
 func (c *conn) Read(p []byte) (int, error) {
 	for {
-		n, err := c.Conn.Read(p)
+		n, err := c.receive(p)
 		if n == 0 && c.released.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
 			switch n = c.readNow(p); {
 			case n > 0:
@@ -72,6 +73,14 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) shaken(http2 bool) {
 	c.http2.Store(http2)
 	c.begun.Store(!c.records.whole())
+}
+
+// receive is a plain read.
+func (c *conn) receive(p []byte) (int, error) {
+	if c.raw != nil && 0 < len(p) && len(p) <= rawLimit {
+		return c.raw.Read(p)
+	}
+	return c.Conn.Read(p)
 }
 
 // readNow reads what the kernel has, deadline or not.
@@ -123,6 +132,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
+	if c.raw != nil && len(p) <= rawLimit {
+		return c.raw.Write(p)
+	}
 	return c.Conn.Write(p)
 }
 
@@ -220,7 +232,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		return nil, err
 	}
-	c := &conn{Conn: nc, set: l.set}
+	c := &conn{Conn: nc, raw: newRawSocket(nc), set: l.set}
 	l.set.add(c)
 	return c, nil
 }

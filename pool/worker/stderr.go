@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/ipc"
 )
 
 const (
@@ -38,11 +40,7 @@ type stderr struct {
 func newStderr(r *os.File, out Output, sink func(Output)) *stderr {
 	s := &stderr{r: r, out: out, sink: sink}
 	s.fd, _ = r.SyscallConn()
-	s.waiting = func(fd uintptr) {
-		if n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ); err == nil {
-			s.unread = n
-		}
-	}
+	s.waiting = func(fd uintptr) { s.unread = ipc.UnreadFD(fd) }
 	return s
 }
 
