@@ -54,6 +54,15 @@ final class Frame
         return $start . pack('VCxV', crc32($start), $stream, $context);
     }
 
+    /** A whole frame whose body is in shared memory: $part bytes of it, and $rest bytes follow. */
+    public static function shared(string $context, int $flags, int $stream, int $part, int $rest): string
+    {
+        $length = strlen($context);
+        $start = pack('CCV', 0x16, $flags, $length);
+
+        return $start . pack('VCxVVV', crc32($start), $stream, $length, $part, $rest) . $context;
+    }
+
     /**
      * A whole frame.
      *

@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace RR;
 
+use RR\Ipc\Libc;
+
 /**
  * Bytes to and from the server: the two pipes on descriptors 0 and 1, or a
  * socket. Reads and writes are not buffered by PHP, so that a frame costs one
@@ -14,7 +16,7 @@ final class Relay
     /** Bytes asked for when the length is not known: more than a usual request, less than makes allocation slow. */
     public const CHUNK = 32768;
 
-    /** Streams that keep descriptors 0 and 1 occupied after they were taken. @var list<resource> */
+    /** What keeps descriptors 0 and 1 occupied after they were taken; not empty then. @var list<resource|null> */
     private static array $kept = [];
 
     /**
@@ -47,50 +49,88 @@ final class Relay
      */
     public static function stdio(): self
     {
-        if (self::$kept !== []) {
-            throw new RelayException('cannot use the pipes: another worker of this process has taken them already');
+        self::mayTake();
+        if (!is_resource(STDOUT)) {
+            throw new RelayException('cannot use the pipes: STDOUT is not open');
         }
-        if (!defined('STDIN') || !is_resource(STDIN) || !is_resource(STDOUT)) {
-            throw new RelayException('cannot use the pipes: STDIN and STDOUT are not open (is this PHP CLI?)');
+        $in = Libc::stream(0, 'rb');
+        $out = Libc::stream(1, 'wb');
+        if ($in === null || $out === null) {
+            throw new RelayException('cannot use the pipes: descriptor 0 or 1 is not open');
         }
-        $in = fopen('php://fd/0', 'rb');
-        $out = fopen('php://fd/1', 'wb');
         if (\PHP_OS_FAMILY === 'Linux') {
-            self::$kept = self::occupy();
+            self::$kept = [self::hideInput(), self::divertOutput()];
         }
 
         return new self($in, $out);
     }
 
     /**
-     * Puts /dev/null on descriptor 0 and stderr on descriptor 1.
-     *
-     * @return list<resource>
+     * The pipe on descriptor 0, taken away as by stdio(), and for the other
+     * direction one of the worker's own; stdout stays what it is, ordinary
+     * output. Null when the descriptor is no pipe.
      */
-    private static function occupy(): array
+    public static function control(int $fd): ?self
     {
-        $null = fopen('/dev/null', 'r+b');
-        if (class_exists(\FFI::class, false)) {
-            try {
-                // STDIN and STDOUT stay valid resources this way, which some libraries need.
-                $libc = \FFI::cdef('int dup2(int from, int to); int open(const char *path, int flags); int close(int fd);');
-                $fd = $libc->open('/dev/null', 2);
-                if ($fd >= 0 && $libc->dup2($fd, 0) === 0 && $libc->dup2(2, 1) === 1) {
-                    $libc->close($fd);
-
-                    return [$null];
-                }
-            } catch (\FFI\Exception) {
-                // ffi.enable=0: do it by hand.
-            }
+        self::mayTake();
+        $out = Libc::stream($fd, 'wb');
+        $in = Libc::stream(0, 'rb');
+        if ($out === null || $in === null || (fstat($out)['mode'] & 0170000) !== 0010000) {
+            return null;
         }
-        // The lowest free descriptor is the next one given out.
-        fclose(STDIN);
-        $zero = fopen('/dev/null', 'r+b');
-        fclose(STDOUT);
-        $one = @fopen('php://fd/2', 'wb') ?: fopen('/dev/null', 'r+b');
+        Libc::close($fd);
+        self::$kept = [self::hideInput()];
 
-        return [$null, $zero, $one];
+        return new self($in, $out);
+    }
+
+    private static function mayTake(): void
+    {
+        if (self::$kept !== []) {
+            throw new RelayException('cannot use the pipes: another worker of this process has taken them already');
+        }
+        if (!defined('STDIN') || !is_resource(STDIN)) {
+            throw new RelayException('cannot use the pipes: STDIN is not open (is this PHP CLI?)');
+        }
+    }
+
+    /**
+     * Puts /dev/null on descriptor 0.
+     *
+     * @return resource|null what must stay open for it
+     */
+    private static function hideInput()
+    {
+        $libc = Libc::get();
+        if ($libc === null) {
+            // The lowest free descriptor is the next one given out.
+            fclose(STDIN);
+
+            return fopen('/dev/null', 'r+b');
+        }
+        // STDIN stays a valid resource this way, which some libraries need.
+        $null = $libc->open('/dev/null', 2);
+        if ($null < 0 || $libc->dup2($null, 0) !== 0) {
+            throw new RelayException('cannot put /dev/null on descriptor 0');
+        }
+        $libc->close($null);
+
+        return null;
+    }
+
+    /**
+     * Puts stderr on descriptor 1.
+     *
+     * @return resource|null what must stay open for it
+     */
+    private static function divertOutput()
+    {
+        if (Libc::get()?->dup2(2, 1) === 1) {
+            return null;
+        }
+        fclose(STDOUT);
+
+        return @fopen('php://fd/2', 'wb') ?: fopen('/dev/null', 'r+b');
     }
 
     /**

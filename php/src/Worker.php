@@ -40,7 +40,7 @@ final class Worker
     public readonly bool $displayErrors;
 
     /**
-     * @param Relay|Transport|null $relay default: what the server announces in RR_RELAY
+     * @param Relay|Transport|null $relay default: what the server announces in RR_RELAY and RR_IPC
      * @param bool $protect send echo and PHP's error messages to stderr
      */
     public function __construct(Relay|Transport|null $relay = null, private readonly bool $protect = true)

@@ -8,7 +8,7 @@ use PHPUnit\Framework\Assert;
 use RR\Frame;
 
 /** Plays the server for a real worker process, over pipes or a socket. */
-final class Server
+class Server
 {
     private const DEADLINE = 10.0;
 
@@ -16,15 +16,21 @@ final class Server
     private $process;
 
     /** @var resource */
-    private $in;
+    protected $in;
 
-    /** @var resource */
-    private $out;
+    /** Where the worker's frames come from. @var resource */
+    protected $out;
 
     /** @var resource */
     private $stderr;
 
-    private string $rest = '';
+    protected string $rest = '';
+
+    /** The descriptor on which the worker answers. */
+    protected int $answers = 1;
+
+    /** What the worker has named in its pid answer. @var list<string> */
+    public array $accepts = [];
 
     private ?int $exit = null;
 
@@ -40,12 +46,13 @@ final class Server
         $env += ['PATH' => (string) getenv('PATH')];
         $this->process = proc_open(
             [\PHP_BINARY, '-d', 'display_errors=0', '-d', 'log_errors=1', ...$options, __DIR__ . "/workers/$worker.php"],
-            [['pipe', 'r'], ['pipe', 'w'], $this->stderr],
+            $this->descriptors() + [['pipe', 'r'], ['pipe', 'w'], $this->stderr],
             $pipes,
             null,
             $env,
         );
-        [$this->in, $this->out] = $pipes;
+        $this->in = $pipes[0];
+        $this->out = $pipes[$this->answers];
         if ($listener !== null) {
             $this->in = $this->out = stream_socket_accept($listener, self::DEADLINE);
         }
@@ -63,6 +70,16 @@ final class Server
         }
     }
 
+    /**
+     * What the process gets beyond the usual standard descriptors.
+     *
+     * @return array<int, resource|array<string>>
+     */
+    protected function descriptors(): array
+    {
+        return [];
+    }
+
     /** The worker's answer to the pid request. */
     public function handshake(): int
     {
@@ -70,7 +87,10 @@ final class Server
         $frame = $this->frame();
         Assert::assertSame(Frame::CONTROL, $frame['flags']);
 
-        return json_decode($frame['body'], true, 512, JSON_THROW_ON_ERROR)['pid'];
+        $answer = json_decode($frame['body'], true, 512, JSON_THROW_ON_ERROR);
+        $this->accepts = $answer['accepts'];
+
+        return $answer['pid'];
     }
 
     public function write(string $bytes): void
@@ -203,7 +223,7 @@ final class Server
         return stream_get_contents($this->stderr);
     }
 
-    private function fill(int $length): void
+    protected function fill(int $length): void
     {
         while (strlen($this->rest) < $length) {
             $bytes = $this->read();

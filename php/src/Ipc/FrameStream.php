@@ -64,6 +64,22 @@ class FrameStream implements Transport
 
     public function receive(): ?array
     {
+        $frame = $this->frame();
+        if ($frame !== null && $frame[1] & Frame::SHM) {
+            throw new ProtocolException('the server sent a body through shared memory, which this worker has not accepted');
+        }
+
+        return $frame;
+    }
+
+    /**
+     * As receive(). A frame with Frame::SHM has no body yet, and behind it the
+     * length of the part in shared memory and that of the rest.
+     *
+     * @return array{0: int, 1: int, 2: string, 3: string, 4?: int, 5?: int}|null
+     */
+    final protected function frame(): ?array
+    {
         $bytes = $this->rest;
         $this->rest = '';
         while (($have = strlen($bytes)) < Frame::HEADER) {
@@ -93,21 +109,25 @@ class FrameStream implements Transport
             $bytes .= $more = $this->more($head + $context - $have);
             $have += strlen($more);
         }
-        if ($stream & Frame::SHM) {
-            $this->rest = substr($bytes, $head + $length);
-
-            return $this->shared($flags, $stream & ~Frame::SHM, substr($bytes, $head, $context), Frame::options($bytes, $head), $length);
-        }
         $end = $head + $length;
+        $contextBytes = substr($bytes, $head, $context);
+        if ($stream & Frame::SHM) {
+            $options = Frame::options($bytes, $head);
+            if (count($options) !== 3 || $context !== $length) {
+                throw new ProtocolException('a frame for shared memory with ' . count($options) . " options and a payload of $length bytes");
+            }
+            $this->rest = substr($bytes, $end);
+
+            return [$flags, $stream, $contextBytes, '', $options[1], $options[2]];
+        }
         if ($have === $end) {
-            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context)];
+            return [$flags, $stream, $contextBytes, substr($bytes, $head + $context)];
         }
         if ($have > $end) {
             $this->rest = substr($bytes, $end);
 
-            return [$flags, $stream, substr($bytes, $head, $context), substr($bytes, $head + $context, $length - $context)];
+            return [$flags, $stream, $contextBytes, substr($bytes, $head + $context, $length - $context)];
         }
-        $contextBytes = substr($bytes, $head, $context);
         $parts = [substr($bytes, $head + $context)];
         unset($bytes);
         for ($missing = $end - $have; $missing > 0; $missing -= strlen($more)) {
@@ -117,18 +137,6 @@ class FrameStream implements Transport
         // Joined at the end: a string that grows is moved again and again, which
         // needs as much memory and took 10 times as long for 10 MiB.
         return [$flags, $stream, $contextBytes, implode('', $parts)];
-    }
-
-    /**
-     * The frame whose body is in shared memory.
-     *
-     * @param list<int> $options
-     *
-     * @return array{int, int, string, string}|null as receive()
-     */
-    protected function shared(int $flags, int $stream, string $context, array $options, int $length): ?array
-    {
-        throw new ProtocolException('the server sent a body through shared memory, which this worker did not accept');
     }
 
     /** At least one byte, at most $length. */

@@ -9,6 +9,7 @@ namespace RR\Ipc;
  * stands on it and knows nothing of pipes, sockets and shared memory.
  *
  *     FrameStream     frames over a stream: any server, any relay
+ *     SharedMemory    the same, and large bodies through a segment of memory
  *
  * Connection::open() chooses. A C extension takes over in the same two places:
  * with a class of this interface, whose receive() and send() it does natively (a

@@ -6,6 +6,9 @@ declare(strict_types=1);
 
 require __DIR__ . '/../../autoload.php';
 
+if (getenv('EARLY')) {
+    echo getenv('EARLY');
+}
 $worker = new RR\Worker();
 echo 'echo after the constructor';
 while ($payload = $worker->waitPayload()) {
@@ -63,6 +66,21 @@ while ($payload = $worker->waitPayload()) {
         case 'stop':
             $worker->stop();
             break;
+        case 'chunks':
+            foreach (explode(',', $argument) as $i => $size) {
+                $worker->send(str_repeat(chr(65 + $i % 26), (int) $size), $i === 0 ? $payload->context : '');
+            }
+            $worker->respond('');
+            break;
+        case 'descriptors':
+            $worker->respond((string) shell_exec('ls -l /proc/self/fd'));
+            break;
+        case 'environment':
+            $worker->respond(json_encode([getenv('RR_IPC'), $_SERVER['RR_IPC'] ?? null, trim((string) shell_exec('echo $RR_IPC'))]));
+            break;
+        case 'half':
+            $worker->send(str_repeat('x', 20000));
+            exit(0);
         case 'stream':
             for ($i = 0; $i < (int) $argument && !$worker->stopRequested(); ++$i) {
                 $worker->send("part $i");
@@ -71,7 +89,7 @@ while ($payload = $worker->waitPayload()) {
             break;
         case 'endless':
             for ($i = 0; !$worker->stopRequested(); ++$i) {
-                $worker->send("part $i");
+                $worker->send("part $i$argument");
             }
             $worker->respond('');
             break;
@@ -85,7 +103,13 @@ while ($payload = $worker->waitPayload()) {
             $worker->respond(str_repeat('0123456789abcdef', intdiv((int) $argument, 16)), $payload->context);
             break;
         default:
-            $worker->respond(strtoupper($payload->body), $payload->context);
+            $body = $payload->body;
+            if ($payload->arriving) {
+                while (($part = $worker->readBody()) !== '') {
+                    $body .= $part;
+                }
+            }
+            $worker->respond(strtoupper($body), $payload->context);
     }
 }
 exit(7);
