@@ -88,7 +88,7 @@ class Server
         Assert::assertSame(Frame::CONTROL, $frame['flags']);
 
         $answer = json_decode($frame['body'], true, 512, JSON_THROW_ON_ERROR);
-        $this->accepts = $answer['accepts'];
+        $this->accepts = $answer['accepts'] ?? [];
 
         return $answer['pid'];
     }
