@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rr-systemd/rrd/pool/cgroup"
+	"github.com/rr-systemd/rrd/pool/isolate"
 )
 
 // drainTime is how long stderr is read after the process has ended. It only
@@ -44,8 +45,8 @@ type Process struct {
 	pidfd  *os.File // nil where the kernel has none
 	stderr *stderr
 	leaf   *cgroup.Leaf
-	tmp    string // its folder for temporary files, "" for none
-	alone  bool   // see Program
+	tmp    *isolate.Tmp // its folder for temporary files, nil for none
+	alone  bool         // see Program
 	oom    cgroup.OOM
 
 	mu     sync.Mutex // a signal is never sent after the pid was given back
@@ -143,9 +144,7 @@ func (p *Process) run() {
 	if p.pidfd != nil {
 		p.pidfd.Close()
 	}
-	// Without control groups a child of the worker may still be at it; what is left
-	// then, the next daemon sweeps.
-	_ = removeTmp(p.tmp)
+	_ = p.tmp.Remove() // what fails, the next daemon sweeps
 	if p.alone {
 		p.oom, _ = p.leaf.OOM()
 		_ = p.leaf.Close()

@@ -168,20 +168,21 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 	s.mu.Unlock()
 	defer s.wg.Done()
 
-	argv, env, limits, tmp := spec.Argv, spec.Env, spec.Rlimits, ""
+	argv, env, limits := spec.Argv, spec.Env, spec.Rlimits
+	var tmp *isolate.Tmp // nil: it has none
 	if spec.Isolation.PrivateTmp {
 		if tmp, err = isolate.MakeTmp(os.TempDir(), spec.Credential); err != nil {
 			stderr.Close()
 			return nil, err
 		}
-		env = append(env[:len(env):len(env)], "TMPDIR="+tmp)
+		env = append(env[:len(env):len(env)], "TMPDIR="+tmp.Dir())
 	}
 	if spec.Isolation.TwoSteps() {
-		first := isolate.First{Tmp: tmp, AS: uint64(limits.AS), Nproc: limits.Nproc}
+		first := isolate.First{Tmp: tmp.Dir(), AS: uint64(limits.AS), Nproc: limits.Nproc}
 		limits.AS, limits.Nproc = 0, 0
 		if argv, err = spec.Isolation.Argv(path, argv, first); err != nil {
 			stderr.Close()
-			return nil, errors.Join(err, removeTmp(tmp))
+			return nil, errors.Join(err, tmp.Remove())
 		}
 		path = isolate.Path
 	}
@@ -215,7 +216,7 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 	if r.err != nil {
 		s.forking.Unlock()
 		stderr.Close()
-		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", spec.Argv[0], r.err), removeTmp(tmp))
+		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", spec.Argv[0], r.err), tmp.Remove())
 	}
 	p := newProcess(r.pid, pidfd, stderr, spec)
 	p.tmp = tmp
@@ -256,14 +257,6 @@ func (s *Spawner) fork(r *startRequest) {
 		s.start <- r
 	}
 	<-r.ready
-}
-
-// removeTmp removes a worker's folder, if it has one.
-func removeTmp(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	return os.RemoveAll(dir)
 }
 
 func lookPath(argv []string) (string, error) {
