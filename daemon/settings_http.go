@@ -66,8 +66,10 @@ func (h *httpSettings) Validate() error {
 			refuse("http."+key, fmt.Sprintf("key %q", key))
 		}
 	}
-	for _, name := range h.Middleware {
+	for i, name := range h.Middleware {
 		switch {
+		case slices.Contains(h.Middleware[:i], name):
+			h.tree.Warn("http.middleware", fmt.Sprintf("%q is listed twice: the second one is left out", name), "list it once")
 		case http.HasMiddleware(name):
 		case slices.Contains(http.MiddlewareNotServed, name):
 			refuse("http.middleware", fmt.Sprintf("middleware %q", name))

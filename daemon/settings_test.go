@@ -47,7 +47,7 @@ func TestWarnings(t *testing.T) {
 	s := decoded(t, `
 version: "3"
 server: {command: php a.php, relay_timeout: 10s}
-http: {address: ":8080", middleware: [nonsense]}
+http: {address: ":8080", middleware: [nonsense, gzip, gzip]}
 logs: {channels: {http: {mode: shiny}}}
 endure: {print_graph: true}
 jobs: {}
@@ -60,6 +60,7 @@ jobs: {}
 	for _, want := range []string{
 		"app.yaml: line 3: server.relay_timeout: has no effect",
 		`app.yaml: line 4: http.middleware: requested middleware does not exist: "nonsense"`,
+		`app.yaml: line 4: http.middleware: "gzip" is listed twice`,
 		`app.yaml: line 5: logs.channels.http.mode: "shiny" is no mode`,
 		"app.yaml: line 6: endure.print_graph: has no effect",
 		"app.yaml: line 7: jobs: section is not served",
@@ -68,13 +69,13 @@ jobs: {}
 			t.Errorf("no warning %q in\n%s", want, text)
 		}
 	}
+	if len(got) != 6 {
+		t.Fatalf("%d warnings:\n%s", len(got), text)
+	}
 	for i, w := range s.tree.Warnings() {
-		if w.Line != i+3 {
+		if w.Line != []int{3, 4, 4, 5, 6, 7}[i] {
 			t.Errorf("warning %d is about line %d", i, w.Line)
 		}
-	}
-	if len(got) != 5 {
-		t.Errorf("%d warnings:\n%s", len(got), text)
 	}
 }
 

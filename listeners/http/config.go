@@ -133,6 +133,11 @@ func (c *Config) Defaults() {
 		c.Codec = CodecJSON
 	}
 	c.tlsDefaults()
+	for i, r := range c.Routes {
+		if name := strings.ToLower(r.Pool); name != r.Pool { // as the keys of the file are
+			c.Routes[i].Pool = name
+		}
+	}
 	if c.Buffers.Dir == "" {
 		c.Buffers.Dir = c.Uploads.Dir
 	}

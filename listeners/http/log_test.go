@@ -130,6 +130,17 @@ func TestServerErrorsAreLogged(t *testing.T) {
 	}
 }
 
+// What only a client did is no error of the server.
+func TestClientsMistakesAreNoErrors(t *testing.T) {
+	var log logBuffer
+	s := serve(t, Config{HTTP2: HTTP2{H2C: true}}, answering(msg(okContext, "ok")), log.use)
+	s.dial(t).send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678") // a PING is no beginning
+	record := log.find(t, "connection failed")
+	if text, _ := record["message"].(string); !strings.Contains(text, "PROTOCOL_ERROR") || record["level"] != "DEBUG" {
+		t.Errorf("%v", record)
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	ids := newRequestIDs()
 	of := func(v string) string {

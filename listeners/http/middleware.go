@@ -60,7 +60,7 @@ var MiddlewareNotServed = []string{"cache"}
 func HasMiddleware(name string) bool { return middlewares[name] != nil }
 
 // NewMiddleware makes what http.middleware names, in that order, for
-// Options.Middleware. Names that are not served are left out. An error begins
+// Options.Middleware. Names that are not served are left out, and a name counts once. An error begins
 // with the key that it is about.
 func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
 	c.Defaults()
@@ -75,7 +75,7 @@ func NewMiddleware(c Config, env Environment) ([]Middleware, error) {
 	outermost := slices.Index(c.Middleware, "otel")
 	for i, name := range c.Middleware {
 		construct := middlewares[name]
-		if construct == nil {
+		if construct == nil || slices.Contains(c.Middleware[:i], name) {
 			continue
 		}
 		m, err := construct(c, env)

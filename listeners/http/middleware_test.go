@@ -27,7 +27,7 @@ func TestMiddlewareRegistry(t *testing.T) {
 		}
 	})
 
-	c := Config{Middleware: []string{"inner", "unknown", "outer"}}
+	c := Config{Middleware: []string{"inner", "unknown", "outer", "inner"}}
 	list, err := NewMiddleware(c, Environment{})
 	if err != nil {
 		t.Fatal(err)

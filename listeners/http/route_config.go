@@ -2,6 +2,7 @@ package http
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -102,16 +103,27 @@ func (r *Route) validate(key string) error {
 	return nil
 }
 
-// CheckPools reports the first route to a pool that is not among those of
-// http.pools.
+// poolName: the name is part of a control group's, of labels and of log fields.
+var poolName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// CheckPools reports the first name of http.pools that is none, or the first route to a
+// pool that is not there. known are the names, in lower case as all keys are.
 func (c *Config) CheckPools(known []string) error {
+	slices.Sort(known)
+	for _, name := range known {
+		switch {
+		case name == "http" || name == "pool":
+			return fmt.Errorf("http.pools.%s: this name is that of http.pool: choose another one, such as slow", name)
+		case !poolName.MatchString(name):
+			return fmt.Errorf("http.pools.%s: %q is no name for a pool: use up to 63 letters, digits, - and _, a letter or digit first", name, name)
+		}
+	}
 	for i, r := range c.Routes {
 		if r.Pool == "" || slices.Contains(known, r.Pool) {
 			continue
 		}
-		fix := "add it to http.pools"
+		fix := "add it to http.pools, with {} for the defaults"
 		if len(known) > 0 {
-			slices.Sort(known)
 			fix = "write one of http.pools (" + strings.Join(known, ", ") + "), or nothing for http.pool"
 		}
 		return fmt.Errorf("http.routes[%d].pool: unknown pool %q: %s", i, r.Pool, fix)

@@ -73,7 +73,17 @@ func TestRouteMistakes(t *testing.T) {
 	if err := c.CheckPools([]string{"slower", "fast"}); err == nil || err.Error() != `http.routes[0].pool: unknown pool "slow": write one of http.pools (fast, slower), or nothing for http.pool` {
 		t.Error(err)
 	}
-	if err := c.CheckPools(nil); err == nil || !strings.HasSuffix(err.Error(), "add it to http.pools") {
+	if err := c.CheckPools(nil); err == nil || !strings.HasSuffix(err.Error(), "add it to http.pools, with {} for the defaults") {
+		t.Error(err)
+	}
+	for _, name := range []string{"", "a/b", "..", "-a", "a b", "ä", strings.Repeat("a", 64), "http", "pool"} {
+		if err := c.CheckPools([]string{"slow", name}); err == nil || !strings.HasPrefix(err.Error(), "http.pools."+name+": ") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	c.Routes[0].Pool = "SLOW"
+	c.Defaults()
+	if err := c.CheckPools([]string{"slow", "2-b_c"}); err != nil {
 		t.Error(err)
 	}
 	if _, err := New(Options{Config: c, Listeners: nil}); err == nil {

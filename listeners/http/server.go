@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rr-systemd/rrd/ipc"
-	"github.com/rr-systemd/rrd/ipc/logkey"
 )
 
 // Options of New.
@@ -177,14 +176,4 @@ func (s *Server) Close() error {
 	s.closeTransports()
 	s.stopOnce.Do(func() { close(s.stopped) })
 	return nil
-}
-
-// serverLog gives net/http's own messages RoadRunner's form.
-type serverLog struct{ slog.Handler }
-
-func (l serverLog) Handle(ctx context.Context, r slog.Record) error {
-	text := r.Message
-	r = slog.NewRecord(r.Time, r.Level, "internal server error", r.PC)
-	r.AddAttrs(slog.String("message", text), slog.String(logkey.Logger, "http"))
-	return l.Handler.Handle(ctx, r)
 }
