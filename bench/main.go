@@ -1,6 +1,6 @@
-// Command bench measures rrd beside nginx with php-fpm: the same PHP answer, the
-// same number of PHP processes, one client, in interleaved rounds, so that a
-// noisy machine disturbs all of them alike. See README.md.
+// Command bench measures rrd beside its peers: the same PHP answers, the same number of
+// PHP processes, one client, in interleaved rounds, so that a noisy machine disturbs all
+// of them alike. See README.md.
 package main
 
 import (
@@ -9,64 +9,128 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
+// options are what the command line says.
+type options struct {
+	rounds   int
+	duration time.Duration
+	workers  int
+	cases    string
+	variants string
+	starts   int
+	rrd      string
+	report   string
+	svg      string
+}
+
 func main() {
-	var (
-		rounds   = flag.Int("rounds", 5, "rounds; each measures every server once")
-		duration = flag.Duration("duration", 5*time.Second, "time of one measurement")
-		workers  = flag.Int("workers", 2, "PHP processes of each server")
-		conns    = flag.Int("connections", 32, "keep-alive connections of the client")
-		rrd      = flag.String("rrd", "bin/rrd", "the `binary` to measure")
-	)
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds; each measures every contender once")
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "time of one measurement, whole seconds")
+	flag.IntVar(&o.workers, "workers", 2, "PHP processes of each contender")
+	flag.StringVar(&o.cases, "cases", "", "measure these only, by the beginning of the name, with commas between: "+strings.Join(caseNames(), " "))
+	flag.StringVar(&o.variants, "variants", "", "measure these only, likewise: "+strings.Join(variantNames(), " "))
+	flag.IntVar(&o.starts, "starts", 5, "starts of each contender that are timed, 0 for none")
+	flag.StringVar(&o.rrd, "rrd", "bin/rrd", "the `binary` to measure")
+	flag.StringVar(&o.report, "report", "", "write the report (Markdown) into `file` also")
+	flag.StringVar(&o.svg, "svg", "", "write the picture (SVG) into `file`")
+	floor := flag.String("floor", "", "be the server without PHP, on this `address`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *rounds, *duration, *workers, *conns, *rrd); err != nil {
+	var err error
+	if *floor != "" {
+		err = serveFloor(ctx, *floor)
+	} else {
+		err = run(ctx, &o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, duration time.Duration, workers, conns int, rrd string) (err error) {
+func run(ctx context.Context, o *options) error {
+	if o.rounds < 1 || o.duration < time.Second {
+		return fmt.Errorf("cannot measure %d rounds of %s: at least one of a second", o.rounds, o.duration)
+	}
+	cases, err := chooseCases(o.cases)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "rrd-bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	rrd, err = filepath.Abs(rrd)
+	// php-fpm's children may run as another user.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	all, missing, err := contenders(ctx, o, dir, cases)
 	if err != nil {
 		return err
 	}
-	here, err := filepath.Abs("bench")
-	if err != nil {
+	r := &report{o: o, facts: machineFacts(), missing: missing}
+	if r.starts, err = measureStarts(ctx, all, o); err != nil {
 		return err
 	}
-	servers := []*server{
-		rrdServer("rrd, our PHP package over pipes", rrd, dir, filepath.Join(here, "php", "worker.php"), workers),
-		fpmServer("nginx + php-fpm, opcache", dir, filepath.Join(here, "php"), workers),
-	}
-	for _, s := range servers {
+	for _, s := range all {
 		if err := s.start(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		defer s.stop()
 	}
-	for i := range rounds + 1 {
-		for _, s := range servers {
-			m, err := s.measure(ctx, duration, conns)
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-			if i > 0 { // the first round warms up
-				s.results = append(s.results, m)
-			}
+	for _, c := range cases {
+		results, err := measureCase(ctx, c, all, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if len(results) > 0 {
+			r.results = append(r.results, caseResult{c, results})
 		}
 	}
-	fmt.Printf("%d PHP processes, wrk -t1 -c%d, %d rounds of %s; median (min-max)\n\n", workers, conns, rounds, duration)
-	table(os.Stdout, servers)
-	return nil
+	r.facts.loadAfter = loadAverage()
+	return r.write()
+}
+
+// measureCase measures all contenders of a case in turn. The first round warms up
+// and is not counted.
+func measureCase(ctx context.Context, c *testCase, all []*server, o *options) ([]result, error) {
+	var results []result
+	for _, s := range all {
+		if s.app == c.app {
+			if err := c.verify(ctx, s); err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name, err)
+			}
+			results = append(results, result{variant: s.name})
+		}
+	}
+	for round := range o.rounds + 1 {
+		i := 0
+		for _, s := range all {
+			if s.app != c.app {
+				continue
+			}
+			d := o.duration * time.Duration(max(c.longer, 1))
+			if round == 0 {
+				d = time.Second
+			}
+			m, err := s.measure(ctx, c, d)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name, err)
+			}
+			if round > 0 {
+				results[i].rounds = append(results[i].rounds, m)
+			}
+			i++
+			fmt.Fprintf(os.Stderr, "\r\033[K%s, round %d of %d: %s, %.0f requests/s", c.name, round, o.rounds, s.name, m.requests)
+		}
+	}
+	fmt.Fprint(os.Stderr, "\r\033[K")
+	return results, nil
 }

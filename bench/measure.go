@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,108 +15,132 @@ import (
 
 // measurement is one run of the client against one server.
 type measurement struct {
-	requests  float64 // a second
-	cpu       float64 // microseconds a request, of the server's whole process tree
-	php       float64 // of that in PHP processes
-	p99       time.Duration
-	memoryPSS float64 // MiB of the process tree, at the end
+	requests float64 // a second
+	cpu      float64 // microseconds a request, of the server's whole process tree
+	php      float64 // of that in PHP processes
+	p50, p99 time.Duration
+	memory   float64 // MiB of the process tree (PSS), the most that was seen
+	worker   float64 // of that a PHP process has on average
 }
 
-// measure loads the server and takes the difference of what the kernel counted
-// for its processes.
-func (s *server) measure(ctx context.Context, d time.Duration, conns int) (m measurement, err error) {
-	before, phpBefore := s.cpuTime()
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(conns), fmt.Sprintf("-d%ds", int(d.Seconds())), "--latency", s.url).Output()
+// measure loads the server for d, longer if that is too short for a single request.
+func (s *server) measure(ctx context.Context, c *testCase, d time.Duration) (m measurement, err error) {
+	for range 4 {
+		if m, err = s.measureOnce(ctx, c, d); !errors.Is(err, errNoRequests) {
+			break
+		}
+		d *= 2
+	}
+	return m, err
+}
+
+// measureOnce takes the difference of what the kernel counted for the processes.
+func (s *server) measureOnce(ctx context.Context, c *testCase, d time.Duration) (m measurement, err error) {
+	script := filepath.Join(s.dir, c.name+".lua")
+	if err := os.WriteFile(script, []byte(c.script()), 0o644); err != nil {
+		return m, err
+	}
+	daemon, php := cpuTimes(tree(s.pids()))
+	wrk := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(c.conns), fmt.Sprintf("-d%ds", int(d.Seconds())),
+		"--timeout", "10s", "--latency", "-s", script, s.url(c.path))
+	peak := watchMemory(s)
+	out, err := wrk.Output()
+	most := peak()
 	if err != nil {
 		return m, fmt.Errorf("wrk: %w", err)
 	}
-	after, phpAfter := s.cpuTime()
-	text := string(out)
-	if strings.Contains(text, "Non-2xx") || strings.Contains(text, "Socket errors") {
-		return m, fmt.Errorf("wrk saw errors:\n%s", text)
-	}
-	total, err := number(text, `(\d+) requests in`)
-	if err != nil || total == 0 {
-		return m, errNoRequests
-	}
-	m.requests, err = number(text, `Requests/sec:\s+([\d.]+)`)
+	w, err := parseWrk(string(out))
 	if err != nil {
 		return m, err
 	}
-	if f := regexp.MustCompile(`99%\s+(\S+)`).FindStringSubmatch(text); f != nil {
-		m.p99, _ = time.ParseDuration(f[1])
+	daemonAfter, phpAfter := cpuTimes(tree(s.pids()))
+	m.requests, m.p50, m.p99 = w.perSecond, w.p50, w.p99
+	m.php = float64((phpAfter - php).Microseconds()) / w.total
+	m.cpu = m.php + float64((daemonAfter-daemon).Microseconds())/w.total
+	m.memory = most.all
+	if most.workers > 0 {
+		m.worker = most.php / float64(most.workers)
 	}
-	m.cpu = float64((after - before).Microseconds()) / total
-	m.php = float64((phpAfter - phpBefore).Microseconds()) / total
-	m.memoryPSS = s.memory()
 	return m, nil
 }
 
-func number(text, pattern string) (float64, error) {
-	f := regexp.MustCompile(pattern).FindStringSubmatch(text)
+// watchMemory looks at the memory of s now and then, until the function that it
+// returns is called. That returns the most that was seen. It looks rarely, because
+// to add up the pages of a process disturbs it.
+func watchMemory(s *server) func() memory {
+	done, most := make(chan struct{}), make(chan memory)
+	go func() {
+		tick := time.NewTicker(400 * time.Millisecond)
+		defer tick.Stop()
+		var top memory
+		for {
+			select {
+			case <-tick.C:
+				if m := pss(tree(s.pids())); m.all > top.all {
+					top = m
+				}
+			case <-done:
+				most <- top
+				return
+			}
+		}
+	}()
+	return func() memory {
+		close(done)
+		return <-most
+	}
+}
+
+// wrkResult is what wrk counted.
+type wrkResult struct {
+	total, perSecond float64
+	p50, p99         time.Duration
+}
+
+var errNoRequests = errors.New("wrk counted no requests")
+
+var (
+	wrkTotal = regexp.MustCompile(`(?m)^\s*(\d+) requests in`)
+	wrkRate  = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
+	wrkP50   = regexp.MustCompile(`(?m)^\s*50%\s+(\S+)`)
+	wrkP99   = regexp.MustCompile(`(?m)^\s*99%\s+(\S+)`)
+)
+
+// parseWrk reads the output of wrk. Requests that failed are an error.
+func parseWrk(text string) (w wrkResult, err error) {
+	for _, bad := range []string{"Non-2xx", "Socket errors"} {
+		if strings.Contains(text, bad) {
+			return w, fmt.Errorf("wrk saw errors:\n%s", text)
+		}
+	}
+	if w.total, err = number(wrkTotal, text); err != nil {
+		return w, err
+	}
+	if w.total == 0 {
+		return w, errNoRequests
+	}
+	if w.perSecond, err = number(wrkRate, text); err != nil {
+		return w, err
+	}
+	if w.p50, err = wrkTime(wrkP50, text); err != nil {
+		return w, err
+	}
+	w.p99, err = wrkTime(wrkP99, text)
+	return w, err
+}
+
+func number(pattern *regexp.Regexp, text string) (float64, error) {
+	f := pattern.FindStringSubmatch(text)
 	if f == nil {
-		return 0, fmt.Errorf("cannot find %s in wrk's output", pattern)
+		return 0, fmt.Errorf("cannot find %s in wrk's output:\n%s", pattern, text)
 	}
 	return strconv.ParseFloat(f[1], 64)
 }
 
-// cpuTime sums user and system time over the process tree: of all, of PHP.
-func (s *server) cpuTime() (all, php time.Duration) {
-	for _, pid := range s.tree() {
-		name, t := times(pid)
-		all += t
-		if strings.HasPrefix(name, "php") {
-			php += t
-		}
+func wrkTime(pattern *regexp.Regexp, text string) (time.Duration, error) {
+	f := pattern.FindStringSubmatch(text)
+	if f == nil {
+		return 0, fmt.Errorf("cannot find %s in wrk's output:\n%s", pattern, text)
 	}
-	return all, php
-}
-
-// tick is the unit of /proc/PID/stat; it is 100 Hz on every Linux that Go runs on.
-const tick = 10 * time.Millisecond
-
-// times reads the name and CPU time of a process. The ticks are coarse, but a
-// measurement is seconds long.
-func times(pid int) (name string, t time.Duration) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "", 0
-	}
-	open, end := strings.IndexByte(string(b), '('), strings.LastIndexByte(string(b), ')')
-	f := strings.Fields(string(b[end+1:]))
-	name = string(b[open+1 : end])
-	user, _ := strconv.ParseInt(f[11], 10, 64)
-	system, _ := strconv.ParseInt(f[12], 10, 64)
-	return name, time.Duration(user+system) * tick
-}
-
-// tree lists the server's processes with all their descendants.
-func (s *server) tree() []int {
-	var pids []int
-	for _, cmd := range s.running {
-		pids = append(pids, cmd.Process.Pid)
-	}
-	for i := 0; i < len(pids); i++ {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
-		for _, list := range lists {
-			b, _ := os.ReadFile(list)
-			for _, f := range strings.Fields(string(b)) {
-				pid, _ := strconv.Atoi(f)
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
-}
-
-// memory is the proportional set size of the process tree in MiB.
-func (s *server) memory() float64 {
-	var kib float64
-	for _, pid := range s.tree() {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-		if n, err := number(string(b), `(?m)^Pss:\s+(\d+) kB`); err == nil {
-			kib += n
-		}
-	}
-	return kib / 1024
+	return time.ParseDuration(f[1])
 }
