@@ -30,7 +30,7 @@ test-go: build
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) test -race -timeout 15m ./...
 
-test-php:
+test-php: build
 	phpunit -c php
 
 # Boots a real systemd (tests/lab/README.md), installs our .deb there, and tries it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -91,10 +92,29 @@ func (h *httpSettings) warnOfUploads(o isolate.Options) {
 // specHTTP is the recipe for the workers of one of its pools, whose section is key.
 func (s *settings) specHTTP(key string, cfg pool.Config, w wiring) (worker.Spec, error) {
 	spec, err := s.spec("http", key, cfg.Command, w)
-	if err == nil {
-		err = s.isolate(&spec, key, cfg.Isolation, s.http.Uploads.Dir)
+	if err != nil {
+		return spec, err
 	}
-	return spec, err
+	if slices.Contains(s.http.Middleware, "sendfile") {
+		spec.Env = append(spec.Env, s.sendfileEnv())
+	}
+	return spec, s.isolate(&spec, key, cfg.Isolation, s.http.Uploads.Dir)
+}
+
+// sendfileEnv tells workers that files of these folders may be named in
+// X-Sendfile, so that a framework's file response need not pass through PHP.
+func (s *settings) sendfileEnv() string {
+	roots := s.http.Sendfile.Roots
+	if len(roots) == 0 {
+		roots = []string{s.server.Dir}
+	}
+	paths := make([]string, 0, len(roots))
+	for _, root := range roots {
+		if path, err := filepath.Abs(root); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return "RR_SENDFILE=" + strings.Join(paths, ":")
 }
 
 // warnOfTLS names what RoadRunner leaves out without a word.

@@ -23,6 +23,9 @@ final class Request
 
     private mixed $form = null;
 
+    /** @var array<string, int|float|string>|null */
+    private ?array $server = null;
+
     private readonly float $time;
 
     /** @var resource|null */
@@ -263,6 +266,9 @@ final class Request
      */
     public function server(): array
     {
+        if ($this->server !== null) {
+            return $this->server;
+        }
         $https = str_starts_with($this->uri(), 'https://');
         $host = $this->headers()['Host'][0] ?? 'localhost';
         $colon = preg_match('/:\d+$/', $host) ? strrpos($host, ':') : false;
@@ -294,13 +300,31 @@ final class Request
             $server[$variable] = implode($variable === 'HTTP_COOKIE' ? '; ' : ', ', $values);
         }
 
-        return $server;
+        if (isset($server['HTTP_AUTHORIZATION'])) {
+            $server += self::credentials($server['HTTP_AUTHORIZATION']);
+        }
+
+        return $this->server = $server;
     }
 
     /** Seconds since the epoch when the request reached the worker. */
     public function time(): float
     {
         return $this->time;
+    }
+
+    /**
+     * @return array<string, string>
+     */
+    private static function credentials(string $authorization): array
+    {
+        if (strncasecmp($authorization, 'Basic ', 6) === 0) {
+            $pair = explode(':', (string) base64_decode(substr($authorization, 6)), 2);
+
+            return isset($pair[1]) ? ['PHP_AUTH_USER' => $pair[0], 'PHP_AUTH_PW' => $pair[1]] : [];
+        }
+
+        return strncasecmp($authorization, 'Digest ', 7) === 0 ? ['PHP_AUTH_DIGEST' => substr($authorization, 7)] : [];
     }
 
     private static function variable(string $header): string

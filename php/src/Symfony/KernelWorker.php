@@ -11,8 +11,12 @@ use RR\ProtocolException;
 use RR\RelayException;
 use RR\Worker;
 use Symfony\Component\HttpFoundation\Request;
+use Symfony\Component\HttpFoundation\RequestStack;
+use Symfony\Component\HttpFoundation\StreamedResponse;
+use Symfony\Component\HttpKernel\EventListener\StreamedResponseListener;
 use Symfony\Component\HttpKernel\HttpCache\HttpCache;
 use Symfony\Component\HttpKernel\HttpKernelInterface;
+use Symfony\Component\HttpKernel\KernelEvents;
 use Symfony\Component\HttpKernel\KernelInterface;
 use Symfony\Component\HttpKernel\RebootableInterface;
 use Symfony\Component\HttpKernel\TerminableInterface;
@@ -38,6 +42,9 @@ final class KernelWorker
 
     /** The kernel itself when HttpCache is around it. */
     private readonly ?KernelInterface $kernel;
+
+    /** Where a streamed response looks for its request, if it is up to us to put it there. */
+    private ?RequestStack $stack = null;
 
     /** framework.trusted_proxies when REMOTE_ADDR is among them. @var list<string> */
     private array $proxies = [];
@@ -66,7 +73,7 @@ final class KernelWorker
         // Booted before the first request, so that nothing of it is taken for the process's own.
         if ($this->kernel !== null) {
             $this->kernel->boot();
-            $this->proxies = $this->proxies();
+            $this->booted();
         }
         while (($request = $this->http->waitRequest()) !== null) {
             $broken = !$this->serve($request);
@@ -92,9 +99,14 @@ final class KernelWorker
             return false;
         }
         try {
+            if ($this->stack !== null && $response instanceof StreamedResponse) {
+                $this->stack->push($request);
+            }
             $this->sender->send($response);
         } catch (\Throwable $e) {
             $this->http->fail($e);
+        } finally {
+            $this->stack?->pop();
         }
         if ($this->application instanceof TerminableInterface) {
             try {
@@ -119,6 +131,7 @@ final class KernelWorker
         try {
             if (($this->reboot === self::REBOOT_ALWAYS || $broken && $this->reboot === self::REBOOT_UNCAUGHT) && $this->kernel instanceof RebootableInterface) {
                 $this->kernel->reboot(null);
+                $this->booted();
             } else {
                 // Of a kernel that has booted it resets the services.
                 $this->kernel->boot();
@@ -130,13 +143,23 @@ final class KernelWorker
         }
     }
 
-    /** @return list<string> */
-    private function proxies(): array
+    /** What has to be known of, or changed in, a new container. */
+    private function booted(): void
     {
         $container = $this->kernel->getContainer();
         $proxies = $container->hasParameter('kernel.trusted_proxies') ? $container->getParameter('kernel.trusted_proxies') : [];
         $proxies = array_map('trim', is_array($proxies) ? $proxies : explode(',', (string) $proxies));
+        $this->proxies = in_array('REMOTE_ADDR', $proxies, true) ? $proxies : [];
 
-        return in_array('REMOTE_ADDR', $proxies, true) ? $proxies : [];
+        // Before 6.1 this listener prints a streamed response while the kernel is
+        // still handling the request, which would end in the log.
+        $this->stack = null;
+        $dispatcher = $container->has('event_dispatcher') ? $container->get('event_dispatcher') : null;
+        foreach ($dispatcher?->getListeners(KernelEvents::RESPONSE) ?? [] as $listener) {
+            if (is_array($listener) && $listener[0] instanceof StreamedResponseListener) {
+                $dispatcher->removeListener(KernelEvents::RESPONSE, $listener);
+                $this->stack = $container->has('request_stack') ? $container->get('request_stack') : null;
+            }
+        }
     }
 }
