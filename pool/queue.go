@@ -13,8 +13,10 @@ type ticket struct {
 	// one, so whoever hands over never waits for the waiter.
 	ready chan *member
 	timer *time.Timer
-	// probe tickets take no worker: it is enough that their turn comes.
+	// probe tickets take no worker: it is enough that their turn comes. own is one
+	// of the pool, which takes a worker but is no request (see withdraw).
 	probe  bool
+	own    bool
 	line   uint8 // see lineOf
 	queued bool
 
@@ -35,7 +37,7 @@ func (s *tickets) get() *ticket {
 
 func (s *tickets) put(t *ticket) {
 	t.timer.Stop() // since Go 1.23 no stale tick is left in the channel
-	t.probe, t.line = false, 0
+	t.probe, t.own, t.line = false, false, 0
 	s.pool.Put(t)
 }
 
@@ -48,11 +50,14 @@ func (s *tickets) put(t *ticket) {
 type queue struct {
 	idle    []*member
 	lines   [3]line // high, normal, low
-	waiting int     // tickets without probes
+	waiting int     // tickets of requests
 }
 
 // line is a list in order of arrival.
 type line struct{ first, last *ticket }
+
+// request tells whether t counts among those that wait.
+func (t *ticket) request() bool { return !t.probe && !t.own }
 
 // lineOf maps a priority, whose zero value is the one in the middle.
 func lineOf(p ipc.Priority) uint8 {
@@ -85,7 +90,7 @@ func (q *queue) push(t *ticket) {
 		l.first = t
 	}
 	l.last = t
-	if !t.probe {
+	if t.request() {
 		q.waiting++
 	}
 }
@@ -101,7 +106,7 @@ func (q *queue) pushFront(t *ticket) {
 	t.queued, t.prev, t.next = true, nil, l.first
 	l.first.prev = t
 	l.first = t
-	if !t.probe {
+	if t.request() {
 		q.waiting++
 	}
 }
@@ -123,7 +128,7 @@ func (q *queue) drop(t *ticket) bool {
 		l.last = t.prev
 	}
 	t.queued, t.prev, t.next = false, nil, nil
-	if !t.probe {
+	if t.request() {
 		q.waiting--
 	}
 	return true

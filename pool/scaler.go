@@ -127,11 +127,8 @@ func (p *Pool) Remove(ctx context.Context) error {
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.DestroyTimeout)
 	defer cancel()
-	m, err := p.acquire(ctx, &ipc.Payload{}, false)
+	m, err := p.withdraw(ctx)
 	if err != nil {
-		if errors.Is(err, ipc.ErrNoFreeWorkers) {
-			return fmt.Errorf("cannot remove a worker, all are busy: %w", err)
-		}
 		return err
 	}
 	p.mu.Lock()
@@ -146,4 +143,50 @@ func (p *Pool) Remove(ctx context.Context) error {
 	p.gen.extra = min(p.gen.extra, max(0, p.gen.target-1))
 	p.retire(m, worker.Removed, m.w.Stop)
 	return nil
+}
+
+// withdraw takes a worker away from the requests: a free one, or in its turn the next
+// that becomes free. It is active until left, as a request is, but it is none: it
+// finds no queue full and counts in no metric of waits.
+func (p *Pool) withdraw(ctx context.Context) (*member, error) {
+	p.mu.Lock()
+	if p.halted {
+		p.mu.Unlock()
+		return nil, errClosed
+	}
+	p.active++
+	if m := p.queue.take(); m != nil {
+		p.mu.Unlock()
+		return m, nil
+	}
+	t := p.tickets.get()
+	defer p.tickets.put(t)
+	t.own, t.line = true, lineOf(ipc.Normal)
+	p.queue.push(t)
+	p.mu.Unlock()
+
+	var late error
+	var m *member
+	select {
+	case m = <-t.ready:
+	case <-ctx.Done():
+		late = ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if late != nil && !p.queue.drop(t) {
+		m, late = <-t.ready, nil // its turn came at the same moment
+	}
+	switch {
+	case late != nil:
+		p.left()
+		if errors.Is(late, context.Canceled) {
+			return nil, late
+		}
+		return nil, fmt.Errorf("cannot remove a worker, all are busy: %w", ipc.ErrNoFreeWorkers)
+	case m == nil:
+		p.left()
+		return nil, errClosed
+	}
+	return m, nil
 }

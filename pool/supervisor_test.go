@@ -3,9 +3,11 @@ package pool
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
@@ -96,6 +98,64 @@ func TestAddRemove(t *testing.T) {
 	if !errors.Is(err, ErrWorkersFull) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// Remove waits in the queue for a worker, but is no request: it finds no queue
+// full, takes no place in it and is in no metric.
+func TestRemoveIsNoRequest(t *testing.T) {
+	p, r := newPool(t, Config{NumWorkers: 2, MaxQueueSize: 1})
+	ctx := context.Background()
+	var calls sync.WaitGroup
+	for range 2 {
+		calls.Go(func() { mustDo(t, p, "sleep 1000") })
+	}
+	eventually(t, "both work", func() bool { return p.Stats().Working == 2 })
+	queued := func(n int) {
+		t.Helper()
+		eventually(t, "the queue", func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			i := 0
+			for l := p.queue.lines[lineOf(ipc.Normal)].first; l != nil; l = l.next {
+				i++
+			}
+			return i == n
+		})
+	}
+	calls.Go(func() {
+		if err := p.Remove(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	queued(1)
+	equal(t, "waiting", p.Stats().Waiting, 0)
+	calls.Go(func() { mustDo(t, p, "a") }) // there is room for one
+	queued(2)
+	gone, cancel := context.WithCancel(ctx)
+	calls.Go(func() {
+		if err := p.Remove(gone); !errors.Is(err, context.Canceled) { // the queue is full, for requests
+			t.Error(err)
+		}
+	})
+	queued(3)
+	if _, err := do(p, "b"); !errors.Is(err, ipc.ErrQueueFull) {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	calls.Wait()
+	equal(t, "workers", p.Stats().Target, 1)
+	equal(t, "cause", r.causes(t, 1)[0], worker.Removed)
+	w := p.Waits()
+	var waits uint64
+	for _, n := range w.Counts {
+		waits += n
+	}
+	equal(t, "waits", waits, 3)
+	equal(t, "refused", w.Full, 1)
+	equal(t, "late", w.Late+w.GaveUp, 0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	equal(t, "active", p.active, 0)
 }
 
 func TestProbe(t *testing.T) {
