@@ -18,21 +18,22 @@ import (
 const dialTimeout = 5 * time.Second
 
 // dial connects to the chosen instance.
-func (c *cli) dial(ctx context.Context) (*rpc.Client, error) {
+func (c *cli) dial(ctx context.Context) (*connection, error) {
 	dsn, err := c.dsn()
 	if err != nil {
 		return nil, err
 	}
-	return dial(ctx, dsn)
+	return dial(ctx, dsn, c.timeout)
 }
 
-func dial(ctx context.Context, dsn string) (*rpc.Client, error) {
+// dial connects; timeout is that of the calls.
+func dial(ctx context.Context, dsn string, timeout time.Duration) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	client, err := rpc.Dial(ctx, dsn)
 	switch {
 	case err == nil:
-		return client, nil
+		return &connection{client, timeout}, nil
 	case errors.Is(err, rpc.ErrDSN):
 		return nil, usageError{fmt.Errorf("--socket %s: %w", dsn, err)}
 	case errors.Is(err, fs.ErrNotExist):

@@ -28,7 +28,7 @@ func (c *cli) reach(ctx context.Context) *reached {
 	if err != nil {
 		return nil
 	}
-	client, err := dial(ctx, dsn)
+	client, err := dial(ctx, dsn, c.timeout)
 	if err != nil {
 		return &reached{err: err}
 	}

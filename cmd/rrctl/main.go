@@ -3,7 +3,7 @@
 // RoadRunner's commands.
 //
 // Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon
-// reachable, 4 not allowed, 5 done with warnings (doctor). As rr: 0 or 1.
+// reachable or answering, 4 not allowed, 5 done with warnings (doctor). As rr: 0 or 1.
 package main
 
 import (
@@ -36,9 +36,10 @@ type cli struct {
 	runDir   string // holds INSTANCE/rpc.sock
 	now      func() time.Time
 
-	instance string // --instance
-	socket   string // --socket
-	json     bool   // --json
+	instance string        // --instance
+	socket   string        // --socket
+	json     bool          // --json
+	timeout  time.Duration // --timeout, 0 if it is not given
 }
 
 // errSilent is an error that has been reported already.

@@ -75,7 +75,7 @@ func resetCause(err error) string {
 
 // resetAll resets the pools at the same time and returns one error for each.
 // done is called as each ends, by one goroutine at a time.
-func resetAll(ctx context.Context, client *rpc.Client, pools []string, done func(pool string, err error)) []error {
+func resetAll(ctx context.Context, client *connection, pools []string, done func(pool string, err error)) []error {
 	errs := make([]error, len(pools))
 	var mu sync.Mutex
 	var calls sync.WaitGroup

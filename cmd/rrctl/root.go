@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -14,8 +15,8 @@ The instance is named by -i before the command or --instance after it, else by
 the environment variable RR_INSTANCE; without either it is the only one that
 runs. --socket names the RPC socket itself, a path or unix:// or tcp:// address.
 
-Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon reachable,
-4 not allowed, 5 done with warnings (doctor).`
+Exit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no daemon reachable
+or none that answers, 4 not allowed, 5 done with warnings (doctor).`
 
 func (c *cli) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -36,6 +37,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.Flags().StringVarP(&c.instance, "instance", "i", "", "instance to talk to (default $RR_INSTANCE, else the only one that runs)")
 	root.PersistentFlags().StringVar(&c.socket, "socket", "", "RPC socket: path, unix://PATH or tcp://HOST:PORT")
+	root.PersistentFlags().Var((*positive)(&c.timeout), "timeout", "how long the daemon may take to answer (default 10s; reload, reset, scale, stop and service without limit)")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	_ = root.RegisterFlagCompletionFunc("instance", c.completeInstances)
 
@@ -84,4 +86,25 @@ func wrapUsage(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		wrapUsage(child)
 	}
+}
+
+// positive is a flag for a time that is longer than none.
+type positive time.Duration
+
+func (p *positive) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return time.Duration(*p).String()
+}
+
+func (*positive) Type() string { return "duration" }
+
+func (p *positive) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return errors.New("write a time such as 500ms, 30s or 5m")
+	}
+	*p = positive(d)
+	return nil
 }

@@ -100,7 +100,7 @@ func (r *rr) enter() error {
 var errNoRPC = errors.New("rpc service not specified in the configuration. Tip: add\n rpc:\n\r listen: rr_rpc_address")
 
 // dial connects to the rpc.listen of the configuration.
-func (r *rr) dial(ctx context.Context) (*rpc.Client, error) {
+func (r *rr) dial(ctx context.Context) (*connection, error) {
 	if err := r.enter(); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,11 @@ func (r *rr) dial(ctx context.Context) (*rpc.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return rpc.Dial(ctx, section.Listen)
+	client, err := rpc.Dial(ctx, section.Listen)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{client, 0}, nil
 }
 
 // progress is where messages with a time stamp go; nowhere with --silent.

@@ -55,7 +55,7 @@ func (r *rr) workersCommand() *cobra.Command {
 
 // tables draws the workers, and the pipelines of jobs, of all plugins, at most
 // width columns wide.
-func (r *rr) tables(ctx context.Context, client *rpc.Client, plugins []string, width int) (string, error) {
+func (r *rr) tables(ctx context.Context, client *connection, plugins []string, width int) (string, error) {
 	var b strings.Builder
 	colour := colours(r.out)
 	for _, plugin := range plugins {

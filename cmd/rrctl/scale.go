@@ -76,7 +76,7 @@ func was(r *scaled) string {
 }
 
 // poolSize is how many workers a pool is meant to have.
-func poolSize(ctx context.Context, client *rpc.Client, name string) (int, error) {
+func poolSize(ctx context.Context, client *connection, name string) (int, error) {
 	var s control.Status
 	if err := client.Call(ctx, "rrd.Status", rpc.JSON, &control.Done{}, &s); err != nil {
 		return 0, err
@@ -96,7 +96,7 @@ func poolSize(ctx context.Context, client *rpc.Client, name string) (int, error)
 
 // scale adds or removes workers until the pool has as many as wanted. r has what
 // was reached, also on error.
-func scale(ctx context.Context, client *rpc.Client, r *scaled, want int) error {
+func scale(ctx context.Context, client *connection, r *scaled, want int) error {
 	for r.After != want {
 		method := "informer.AddWorker"
 		if want < r.After {

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/rr-systemd/rrd/ipc/rpc"
@@ -29,9 +32,15 @@ down as well; with a socket unit the next connection starts it again.`,
 			if err := client.Call(ctx, "rrd.Stop", rpc.JSON, &req, &control.Done{}); err != nil || noWait {
 				return err
 			}
+			var late <-chan time.Time // never, by default
+			if c.timeout > 0 {
+				late = time.After(c.timeout)
+			}
 			select {
 			case <-client.Done():
 				return nil
+			case <-late:
+				return fmt.Errorf("the daemon has not stopped within %s; it goes on finishing requests", c.timeout)
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -22,10 +22,10 @@ type sample struct {
 // sampler reads samples over one connection, which it opens anew when it broke:
 // a view outlives restarts of the daemon.
 type sampler struct {
-	dial   func(context.Context) (*rpc.Client, error)
+	dial   func(context.Context) (*connection, error)
 	now    func() time.Time
 	pools  []string
-	client *rpc.Client
+	client *connection
 }
 
 func (s *sampler) Close() {

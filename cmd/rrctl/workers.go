@@ -47,7 +47,7 @@ func (c *cli) workersCommand() *cobra.Command {
 
 // watchWorkers is the live view. It outlives restarts of the daemon.
 func (c *cli) watchWorkers(ctx context.Context, pools []string) error {
-	var client *rpc.Client
+	var client *connection
 	defer func() {
 		if client != nil {
 			_ = client.Close()
@@ -79,7 +79,7 @@ func (c *cli) watchWorkers(ctx context.Context, pools []string) error {
 }
 
 // workersView is one picture of the live view.
-func workersView(ctx context.Context, client *rpc.Client, pools []string, now time.Time, width int, colours bool) (string, error) {
+func workersView(ctx context.Context, client *connection, pools []string, now time.Time, width int, colours bool) (string, error) {
 	var s control.Status
 	if err := client.Call(ctx, "rrd.Status", rpc.JSON, &control.Done{}, &s); err != nil {
 		return "", err

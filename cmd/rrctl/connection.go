@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rr-systemd/rrd/ipc/rpc"
+)
+
+// answerTimeout is how long a daemon may take to answer what it knows without
+// doing anything. One that takes longer hangs.
+const answerTimeout = 10 * time.Second
+
+// lasting are the methods that return when something is done: workers boot or finish
+// their requests, programs end. How long that takes is the application's affair, so
+// they have no limit of their own.
+var lasting = map[string]bool{
+	"rrd.Reload": true, "resetter.Reset": true, "informer.AddWorker": true, "informer.RemoveWorker": true,
+	"service.Create": true, "service.Restart": true, "service.Terminate": true,
+}
+
+// connection is a client whose calls do not wait for ever.
+type connection struct {
+	*rpc.Client
+	timeout time.Duration // of every call; 0: answerTimeout, and none for those that are lasting
+}
+
+// Call calls a method. When the daemon takes too long it is a *noDaemonError: for
+// who asks, one that does not answer is as good as none.
+func (c *connection) Call(ctx context.Context, method string, codec rpc.Codec, arg, reply any) error {
+	limit := c.timeout
+	if limit == 0 && !lasting[method] {
+		limit = answerTimeout
+	}
+	if limit == 0 {
+		return c.Client.Call(ctx, method, codec, arg, reply)
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := c.Client.Call(limited, method, codec, arg, reply)
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return err
+	}
+	text := "it hangs, or the machine is overloaded"
+	if lasting[method] {
+		text = "it goes on with what it does"
+	}
+	return &noDaemonError{fmt.Errorf("the daemon did not answer %s within %s: %s", method, limit, text)}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"maps"
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/rr-systemd/rrd/services/rpc"
+)
+
+// A daemon that hangs takes the connection and says nothing.
+func TestNoAnswer(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "mute.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dsn := "unix://" + l.Addr().String()
+	for _, c := range []struct {
+		args []string
+		text string
+	}{
+		{[]string{"status"}, "the daemon did not answer rrd.Status within 50ms: it hangs, or the machine is overloaded"},
+		{[]string{"workers", "-i"}, "did not answer rrd.Status"},
+		{[]string{"top", "-n", "1"}, "did not answer rrd.Status"},
+		{[]string{"kv", "get", "cache", "key"}, "did not answer kv.MGet"},
+		{[]string{"locks"}, "did not answer lock.List"},
+		{[]string{"service"}, "did not answer service.List"},
+		{[]string{"metrics"}, "did not answer rrd.Metrics"},
+		{[]string{"reload"}, "the daemon did not answer rrd.Reload within 50ms: it goes on with what it does"},
+		{[]string{"reset", "http"}, "did not answer resetter.Reset"},
+		{[]string{"scale", "http", "3"}, "did not answer rrd.Status"},
+		{[]string{"stop"}, "did not answer rrd.Stop"},
+	} {
+		code, out, errOut := runRRCtl(t, append(c.args, "--timeout", "50ms", "--socket", dsn)...)
+		if code != exitNoDaemon || out != "" {
+			t.Errorf("%q: exit %d, stdout %q", c.args, code, out)
+		}
+		contains(t, c.args[0], errOut, c.text)
+	}
+	code, _, errOut := runRRCtl(t, "status", "--timeout", "0", "--socket", dsn)
+	if code != exitUsage {
+		t.Errorf("no time at all: exit %d", code)
+	}
+	contains(t, "no time at all", errOut, "write a time such as")
+}
+
+// A method that was renamed would get the limit of quick ones.
+func TestLastingMethodsExist(t *testing.T) {
+	s := rpc.New(rpc.Options{})
+	defer s.Close()
+	(&fakeDaemon{services: true}).register(s)
+	left := maps.Clone(lasting)
+	for _, m := range s.Methods() {
+		delete(left, m.Name)
+	}
+	for name := range left {
+		t.Errorf("no method %s", name)
+	}
+}
