@@ -22,8 +22,9 @@ final class RequestFactory
      *
      * @param array<string, mixed> $attributes
      * @param class-string<Request>|null $class another class than Request::setFactory() or Request itself makes
+     * @param class-string<UploadedFile> $upload class of uploaded files
      */
-    public static function create(RawRequest $from, array $attributes = [], ?string $class = null): Request
+    public static function create(RawRequest $from, array $attributes = [], ?string $class = null, string $upload = UploadedFile::class): Request
     {
         $arriving = $from->isArriving();
         $arguments = [
@@ -31,7 +32,7 @@ final class RequestFactory
             $arriving ? [] : $from->form(),
             $attributes + $from->attributes(),
             $from->cookies(),
-            ($uploads = $from->rawUploads()) === [] ? [] : self::files($uploads),
+            ($uploads = $from->rawUploads()) === [] ? [] : self::files($uploads, $upload),
             $from->server() + Globals::script(),
             // Of a form that the server has parsed the raw body is gone, as it is
             // under php-fpm for multipart/form-data.
@@ -56,10 +57,11 @@ final class RequestFactory
 
     /**
      * @param array<mixed> $tree
+     * @param class-string<UploadedFile> $class
      *
      * @return array<mixed>
      */
-    private static function files(array $tree): array
+    private static function files(array $tree, string $class): array
     {
         $files = [];
         foreach ($tree as $name => $node) {
@@ -67,10 +69,10 @@ final class RequestFactory
                 continue;
             }
             if (!RawRequest::isFile($node)) {
-                $files[$name] = self::files($node);
+                $files[$name] = self::files($node, $class);
             } elseif ($node['error'] !== UPLOAD_ERR_NO_FILE) {
                 // The last argument allows move(): is_uploaded_file() knows nothing of this file.
-                $files[$name] = new UploadedFile($node['tmpName'], $node['name'], $node['mime'], $node['error'], true);
+                $files[$name] = new $class($node['tmpName'], $node['name'], $node['mime'], $node['error'], true);
             } elseif (!is_int($name)) {
                 $files[$name] = null;
             }
