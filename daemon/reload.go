@@ -13,7 +13,7 @@ import (
 // live are the keys (with everything below them) whose changes a reload
 // applies. What else differs from the configuration at the start is reported as
 // needing a restart.
-var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "http.pool", "http.pools", "http.routes", "http.max_request_size", "http.ssl.key", "http.ssl.cert", "http.ssl.root_ca", "http.http3.key", "http.http3.cert", "endure.grace_period", "logs"}
+var live = []string{"server.command", "server.dir", "server.env", "server.user", "server.group", "ipc.shm", "ipc.half", "http.pool", "http.pools", "http.routes", "http.max_request_size", "http.ssl.key", "http.ssl.cert", "http.ssl.root_ca", "http.http3.key", "http.http3.cert", "endure.grace_period", "logs"}
 
 // fixed are exceptions below the live keys.
 var fixed = []string{"http.pool.debug"}
@@ -162,7 +162,7 @@ func needRestart(boot, next *settings) []string {
 
 // restartable are the sections whose changes a restart applies.
 func restartable(tree *config.Tree) []string {
-	sections := []string{"server", "rpc", "http", "endure"}
+	sections := []string{"server", "rpc", "http", "endure", "ipc"}
 	for _, m := range modules {
 		sections = append(sections, m.sections...)
 		if m.named != nil {

@@ -21,6 +21,7 @@ type settings struct {
 	server config.Server
 	logs   logging.Config
 	endure config.Endure
+	ipc    ipcSettings
 	rpc    *config.RPC
 	http   *httpSettings
 
@@ -28,7 +29,7 @@ type settings struct {
 }
 
 // served are the sections that this version reads.
-var served = []string{"version", "server", "rpc", "http", "logs", "endure", "include", "envfile"}
+var served = []string{"version", "server", "rpc", "http", "logs", "endure", "ipc", "include", "envfile"}
 
 // load reads the file and decodes every section.
 func load(o config.Options) (*settings, error) {
@@ -64,6 +65,8 @@ func decode(tree *config.Tree) (*settings, error) {
 	}
 	section("logs", &s.logs)
 	section("endure", &s.endure)
+	s.ipc.tree = tree
+	section("ipc", &s.ipc)
 	if tree.Has("rpc") {
 		s.rpc = new(config.RPC)
 		section("rpc", s.rpc)
@@ -192,5 +195,6 @@ func (s *settings) spec(plugin, pool string, command []string, w wiring) (worker
 		Dir:        dir,
 		Credential: cred,
 		Relay:      w.listener,
+		Half:       s.ipc.Shared(),
 	}, nil
 }

@@ -10,9 +10,12 @@ const (
 	StopEarly Ability = 1 << iota
 	// AskBody: the worker can ask for the body of a job part by part.
 	AskBody
+	// SharedMemory: bodies may go through the worker's Segment. It says so only if it
+	// was given one.
+	SharedMemory
 )
 
-var abilities = map[string]Ability{"stop": StopEarly, "body": AskBody}
+var abilities = map[string]Ability{"stop": StopEarly, "body": AskBody, "shm": SharedMemory}
 
 // Accepts tells whether the worker has named the ability at the handshake.
 func (c *Channel) Accepts(a Ability) bool { return c.accepts&a != 0 }

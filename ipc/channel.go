@@ -33,8 +33,14 @@ type Channel struct {
 	upload    io.Reader // Payload.Upload of the job in work
 	parts     bool      // Payload.Parts of the job in work
 	rest      frameRest
+	heard     bool // the worker has sent a frame since the job in work
 
-	head [goridge.HeaderSize + goridge.OptionSize]byte
+	shared  *Segment // nil: all goes over the pipes
+	owed    bool     // the worker did not ask for all parts of the job's body
+	doors   *doors   // nil: there is only one way to answer
+	control bool     // the worker uses its control pipe
+
+	head [goridge.HeaderSize + 3*goridge.OptionSize]byte
 }
 
 // NewChannel makes a channel of two pipe ends: r is what the worker writes, w
@@ -80,6 +86,10 @@ func (c *Channel) Send(p *Payload) error {
 		bits = goridge.BodyBit
 	}
 	c.streaming, c.upload, c.parts, c.rest = false, p.Upload, p.Parts, frameRest{}
+	c.heard, c.owed = false, false
+	if c.sharesBody(p) {
+		return c.sendShared(p)
+	}
 	head := goridge.AppendHeader(c.head[:0], p.Codec, bits, uint32(length), uint32(len(p.Context)))
 	if p.File == nil {
 		return c.t.write(head, p.Context, p.Body)
@@ -123,17 +133,25 @@ func (c *Channel) Recv() (*Message, error) {
 // os.ErrClosed. A PING on a frame that is not the first of an answer is
 // answered with PONG.
 func (c *Channel) RecvInto(m *Message) error {
-	if c.rest.left > 0 {
+	switch {
+	case c.rest.left > 0 && c.rest.shared:
+		return c.nextShared(m)
+	case c.rest.left > 0:
 		return c.nextPart(m)
 	}
 	h, err := c.header()
 	for err == nil && h.Stream&goridge.BodyBit != 0 {
-		if err = c.uploadPart(h); err == nil {
+		c.heard = true
+		if err = c.answerQuestion(h); err == nil {
 			h, err = c.header()
 		}
 	}
 	if err != nil {
 		return err
+	}
+	c.heard = true
+	if c.shared != nil && h.Stream&goridge.SharedBit != 0 {
+		return c.recvShared(m, h)
 	}
 	if h.Flags&goridge.Error == 0 {
 		switch {
@@ -168,9 +186,8 @@ func (c *Channel) RecvInto(m *Message) error {
 		return err
 	}
 
-	wasStreaming := c.streaming
-	c.streaming = false
 	if h.Flags&goridge.Error != 0 {
+		c.streaming = false
 		text := string(c.in.b[c.r+h.Size() : c.r+int(size)])
 		c.consume(int(size))
 		return &SoftError{Text: text}
@@ -179,12 +196,19 @@ func (c *Channel) RecvInto(m *Message) error {
 	m.Stream = h.Stream&goridge.StreamBit != 0
 	m.Last = !m.Stream
 	c.take(m, h.Size(), int(size), int(contextLen))
-	if !wasStreaming && len(m.Body) == 0 && string(m.Context) == stopOrder {
+	return c.delivered(m, c.streaming && h.Stream&goridge.PingBit != 0)
+}
+
+// delivered settles what a message that is there in full means for the exchange.
+func (c *Channel) delivered(m *Message, ping bool) error {
+	first := !c.streaming
+	c.streaming = m.Stream
+	if first && len(m.Body) == 0 && m.Left == 0 && string(m.Context) == stopOrder {
+		c.streaming = false
 		m.Release()
 		return ErrWorkerStop
 	}
-	c.streaming = m.Stream
-	if wasStreaming && h.Stream&goridge.PingBit != 0 {
+	if ping {
 		return c.pong(m)
 	}
 	return nil
@@ -214,11 +238,26 @@ func (c *Channel) Interrupt() { _ = c.t.r.SetReadDeadline(time.Unix(1, 0)) }
 // Resume removes every deadline. No Interrupt may be under way.
 func (c *Channel) Resume() { _ = c.t.clearDeadline() }
 
+// Heard reports whether the worker has sent a frame since the last Send: then it has
+// read the job, at least in part.
+func (c *Channel) Heard() bool { return c.heard }
+
 // Pending reports whether there are unread bytes. Between two exchanges they
 // belong to no request (an answer too many, or text that PHP printed), and the
 // worker must be replaced: else the next request would get them.
 func (c *Channel) Pending() bool { return c.w > c.r || c.t.unread() > 0 }
 
-// Close closes the descriptors; a Send or Recv in another goroutine returns
-// with os.ErrClosed. It is idempotent.
-func (c *Channel) Close() error { return c.t.close() }
+// Close closes the descriptors and the segment; a Send or Recv in another goroutine
+// returns with os.ErrClosed. It is idempotent.
+func (c *Channel) Close() error {
+	if c.doors != nil {
+		c.doors.mu.Lock()
+		defer c.doors.mu.Unlock()
+	}
+	err := c.t.close()
+	c.shared.Close()
+	if c.doors != nil {
+		c.doors.close()
+	}
+	return err
+}

@@ -101,7 +101,7 @@ func TestDeadlineOfSend(t *testing.T) {
 		if _, err := io.ReadFull(p.r, make([]byte, 100)); err != nil { // a part was written
 			t.Fatal(err)
 		}
-		c.t.interrupt() // what the runtime does when the deadline has come
+		c.interrupter()() // what the runtime does when the deadline has come
 		err := <-result
 		wantError(t, err, os.ErrDeadlineExceeded)
 		// Anything else would be taken for the rest of the job.

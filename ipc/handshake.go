@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/rr-systemd/rrd/ipc/goridge"
 )
@@ -26,13 +27,14 @@ func (c *Channel) Handshake(ctx context.Context, ownPID int) (pid int, err error
 		return 0, err
 	}
 	deadline, _ := ctx.Deadline()
-	if err := c.t.setDeadline(deadline); err != nil {
+	if err := errors.Join(c.t.setDeadline(deadline), c.doors.setDeadline(deadline)); err != nil {
 		return 0, err
 	}
+	interrupt := c.interrupter()
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
-		c.t.interrupt()
+		interrupt()
 	})
 	defer func() {
 		if !stop() {
@@ -43,7 +45,7 @@ func (c *Channel) Handshake(ctx context.Context, ownPID int) (pid int, err error
 		}
 	}()
 
-	pid, err = c.handshake(ownPID)
+	pid, err = c.handshake(ctx, ownPID)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// The context's timer may be a moment later than the poller's.
 		cause := ctx.Err()
@@ -58,7 +60,7 @@ func (c *Channel) Handshake(ctx context.Context, ownPID int) (pid int, err error
 	return pid, err
 }
 
-func (c *Channel) handshake(ownPID int) (int, error) {
+func (c *Channel) handshake(ctx context.Context, ownPID int) (int, error) {
 	request := strconv.AppendInt([]byte(`{"pid":`), int64(ownPID), 10)
 	request = append(request, '}')
 	frame := goridge.AppendFrame(nil, goridge.Control|goridge.CodecJSON, 0, request)
@@ -66,6 +68,11 @@ func (c *Channel) handshake(ownPID int) (int, error) {
 	// it printed; here only other failures matter.
 	if err := c.t.write(frame, nil, nil); err != nil && !errors.Is(err, ErrWorkerGone) {
 		return 0, err
+	}
+	if c.doors != nil {
+		if err := c.choose(ctx); err != nil {
+			return 0, err
+		}
 	}
 	h, err := c.header()
 	if err != nil {
@@ -104,7 +111,27 @@ func (c *Channel) handshake(ownPID int) (int, error) {
 	for _, name := range answer.Accepts {
 		c.accepts |= abilities[name] // of what we do not know we make no use
 	}
+	if c.shared == nil || !c.control {
+		c.accepts &^= SharedMemory
+	}
+	if !c.Accepts(SharedMemory) {
+		c.shared.Close()
+	}
 	c.consume(size)
 	c.started = true
 	return answer.Pid, nil
+}
+
+// interrupter returns a function that ends every wait of the handshake. It is made
+// before, because the handshake changes where the channel reads from.
+func (c *Channel) interrupter() func() {
+	files := []*os.File{c.t.r, c.t.w}
+	if c.doors != nil {
+		files = append(files, c.doors.ctl, c.doors.wait)
+	}
+	return func() {
+		for _, f := range files {
+			_ = f.SetDeadline(time.Unix(1, 0))
+		}
+	}
 }

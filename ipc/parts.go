@@ -11,9 +11,13 @@ const (
 
 // frameRest is what is still to come of a frame that is received in parts.
 type frameRest struct {
-	left   int64 // bytes of its body
-	header goridge.Header
-	pong   bool // a PONG is due at its end
+	left    int64 // bytes of its body
+	header  goridge.Header
+	pong    bool    // a PONG is due at its end
+	shared  bool    // it comes by shared memory
+	buf     *buffer // holds the first have bytes of a message that is delivered whole; nil: it is delivered in parts
+	have    int
+	context int // length of the context in buf
 }
 
 // firstPart delivers the context of a long frame and what has arrived of its

@@ -73,6 +73,14 @@ func (c *Channel) garbage(cause error) error {
 	_ = c.t.forceDeadline(deadline)
 
 	received := keep(c.in.b[c.r:c.w])
+	if c.control {
+		return c.fail(&ProtocolError{
+			Reason:   "validation failed on the message sent to the control pipe, invalid message: " + printable(received),
+			Received: received,
+			Err:      cause,
+			hint:     "the control pipe carries bytes that are not a goridge v3 frame: the frame before announced a wrong length, or a process that the worker started writes to descriptor 3",
+		})
+	}
 	return c.fail(&ProtocolError{
 		Reason: "validation failed on the message sent to STDOUT, see: https://docs.roadrunner.dev/error-codes/stdout-crc, invalid message: " +
 			printable(received),

@@ -75,6 +75,13 @@ func (t *transport) init(r, w *os.File) (err error) {
 	return nil
 }
 
+// readFrom makes r the file to read from. The one before stays the caller's.
+func (t *transport) readFrom(r *os.File) (err error) {
+	t.r = r
+	t.rc, err = r.SyscallConn()
+	return err
+}
+
 // pollable returns f, or a duplicate of it if f is in blocking mode and
 // therefore not known to the runtime's poller; f is closed then. With an error
 // it returns f as it was.
@@ -246,13 +253,6 @@ func (t *transport) setReadDeadline(at time.Time) error {
 
 // clearDeadline removes the deadline, also one that interrupt has set.
 func (t *transport) clearDeadline() error { return t.forceDeadline(time.Time{}) }
-
-// interrupt ends a read or write in another goroutine with
-// os.ErrDeadlineExceeded.
-func (t *transport) interrupt() {
-	_ = t.r.SetDeadline(time.Unix(1, 0))
-	_ = t.w.SetDeadline(time.Unix(1, 0))
-}
 
 func (t *transport) forceDeadline(at time.Time) error {
 	t.deadline = at

@@ -11,6 +11,14 @@ import (
 // maxUploadPart is the most of a body that one frame carries, in bytes.
 const maxUploadPart = 256 << 10
 
+// answerQuestion answers a frame with which the worker asks for a part of the body.
+func (c *Channel) answerQuestion(h goridge.Header) error {
+	if c.shared != nil && h.Stream&goridge.SharedBit != 0 {
+		return c.answerShared(h)
+	}
+	return c.uploadPart(h)
+}
+
 // uploadPart answers the worker's question for the next part of the body, whose
 // frame is in.b[r:r+size].
 func (c *Channel) uploadPart(h goridge.Header) error {
@@ -28,26 +36,35 @@ func (c *Channel) uploadPart(h goridge.Header) error {
 	}
 	buf := newBuffer(int(most))
 	defer buf.free()
-	n, err := 0, error(nil)
-	for n == 0 && err == nil {
-		n, err = c.upload.Read(buf.b[:most])
-	}
-	bits := goridge.BodyBit | goridge.StreamBit
-	switch {
-	case n > 0: // an error comes again
-	case err == io.EOF:
-		bits = goridge.BodyBit
-	default:
-		bits = goridge.BodyBit | goridge.StopBit
-	}
-	if n == 0 {
-		c.upload = ended{err}
-	}
+	n, bits := c.readUpload(buf.b[:most])
 	head := goridge.AppendHeader(c.head[:0], 0, bits, uint32(n), 0)
-	if err := c.t.write(head, buf.b[:n], nil); err != nil && !errors.Is(err, ErrWorkerGone) {
+	return c.reply(head, buf.b[:n])
+}
+
+// reply writes the answer to a question. What became of a worker that is gone is told
+// by the next read.
+func (c *Channel) reply(head, part []byte) error {
+	if err := c.t.write(head, part, nil); err != nil && !errors.Is(err, ErrWorkerGone) {
 		return err
 	}
-	return nil // what became of the worker is told by the next read
+	return nil
+}
+
+// readUpload waits for what comes next of the upload and returns how many bytes it
+// put into p, and the stream byte that tells what they are.
+func (c *Channel) readUpload(p []byte) (n int, bits byte) {
+	var err error
+	for n == 0 && err == nil {
+		n, err = c.upload.Read(p)
+	}
+	if n > 0 { // an error comes again
+		return n, goridge.BodyBit | goridge.StreamBit
+	}
+	c.upload = ended{err}
+	if err == io.EOF {
+		return 0, goridge.BodyBit
+	}
+	return 0, goridge.BodyBit | goridge.StopBit
 }
 
 // DropUpload forgets Payload.Upload: the worker that asks for more of it learns

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rr-systemd/rrd/daemon/config"
 	"github.com/rr-systemd/rrd/daemon/logging"
+	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/listeners/fileserver"
 	"github.com/rr-systemd/rrd/listeners/http"
 	"github.com/rr-systemd/rrd/pool"
@@ -205,6 +206,7 @@ func TestKeys(t *testing.T) {
 		{"server", config.Server{}},
 		{"rpc", config.RPC{}},
 		{"endure", config.Endure{}},
+		{"ipc", ipc.Config{}},
 		{"metrics", metrics.Config{}},
 		{"status", status.Config{}},
 		{"logs", logging.Config{}},

@@ -135,7 +135,8 @@ func (p *Pool) run(ctx context.Context, m *member, payload *ipc.Payload, s *stre
 		case errors.Is(err, ipc.ErrTooLarge):
 			p.release(m)
 			return false, fmt.Errorf("static_pool_exec: %w", err)
-		case small && errors.Is(err, ipc.ErrWorkerGone):
+		case small && errors.Is(err, ipc.ErrWorkerGone),
+			errors.Is(err, io.EOF) && w.Gone(closeWait) && w.Untouched(payload):
 			return true, p.lose(m, err)
 		}
 		defer p.leave()

@@ -53,6 +53,9 @@ const (
 	// BodyBit is no part of goridge: a worker that has said so at the handshake
 	// gets the body of a job part by part. See section 6 of ipc/PROTOCOL.md.
 	BodyBit byte = 0x10
+	// SharedBit is no part of goridge either: the body of the frame lies in shared
+	// memory. See section 7 of ipc/PROTOCOL.md.
+	SharedBit byte = 0x20
 )
 
 // Errors of ParseHeader and ParseFrame.

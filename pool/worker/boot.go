@@ -51,7 +51,7 @@ func (s *Spawner) launch(spec *Spec) (*Worker, error) {
 			return nil, fmt.Errorf("cannot open %s: %w", os.DevNull, err)
 		}
 		defer unix.Close(null)
-		p, err := s.spawn(spec, null, errW, errW, errR)
+		p, err := s.spawn(spec, []uintptr{uintptr(null), uintptr(errW), uintptr(errW)}, errR)
 		if err != nil {
 			return nil, err
 		}
@@ -78,12 +78,16 @@ func (s *Spawner) launch(spec *Spec) (*Worker, error) {
 		out.Close()
 		return nil, err
 	}
-	ch, err := ipc.NewChannel(out, in)
+	files := []uintptr{uintptr(inR), uintptr(outW), uintptr(errW)}
+	ch, announced, err := more(spec.Half, out, in, &files)
 	if err != nil {
 		errR.Close()
 		return nil, err
 	}
-	p, err := s.spawn(spec, inR, outW, errW, errR)
+	p, err := s.spawn(spec, files, errR, announced...)
+	for _, fd := range files[3:] {
+		unix.Close(int(fd))
+	}
 	if err != nil {
 		ch.Close()
 		return nil, err
@@ -95,6 +99,39 @@ func (s *Spawner) launch(spec *Spec) (*Worker, error) {
 		w.pipeSize = max(0, size-4*os.Getpagesize())
 	}
 	return w, nil
+}
+
+// more makes the channel of a worker with pipes and, if half is not 0, the further
+// descriptors for it: they are appended to files, in the order of ipc.ControlFD and
+// ipc.SegmentFD, and are the caller's. What announces them to the worker is returned.
+// Without memory to share, a worker gets the pipe alone.
+func more(half int, stdout, stdin *os.File, files *[]uintptr) (ch *ipc.Channel, announced []string, err error) {
+	if half == 0 {
+		ch, err = ipc.NewChannel(stdout, stdin)
+		return ch, nil, err
+	}
+	ctl, ctlW, err := pipe("control", true)
+	if err != nil {
+		stdout.Close()
+		stdin.Close()
+		return nil, nil, err
+	}
+	seg, fd, err := ipc.NewSegment(half)
+	if err != nil {
+		half = 0
+	}
+	if ch, err = ipc.NewWorkerChannel(ipc.Pipes{Stdout: stdout, Stdin: stdin, Control: ctl, Segment: seg}); err != nil {
+		unix.Close(ctlW)
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return nil, nil, err
+	}
+	*files = append(*files, uintptr(ctlW))
+	if fd >= 0 {
+		*files = append(*files, uintptr(fd))
+	}
+	return ch, []string{ipc.AnnounceEnv + "=" + ipc.Announcement(half)}, nil
 }
 
 func (w *Worker) handshake(ctx context.Context, spec *Spec) error {
@@ -124,6 +161,9 @@ func (w *Worker) handshake(ctx context.Context, spec *Spec) error {
 				return io.EOF
 			}
 			return err
+		}
+		if out, text := w.Channel.Stdout(); out != nil {
+			w.readStdout(out, text)
 		}
 	}
 	return w.To(Ready)

@@ -13,7 +13,7 @@ import (
 	"github.com/rr-systemd/rrd/pool/isolate"
 )
 
-// drainTime is how long stderr is read after the process has ended. It only
+// drainTime is how long the output is read after the process has ended. It only
 // matters when a child of the worker still holds the descriptor.
 const drainTime = 100 * time.Millisecond
 
@@ -43,7 +43,9 @@ func (e Exit) String() string {
 type Process struct {
 	pid    int
 	pidfd  *os.File // nil where the kernel has none
-	stderr *stderr
+	output *output
+	stderr *outputPipe
+	stdout *outputPipe // nil: stdout carries frames, or goes to stderr; see readStdout
 	leaf   *cgroup.Leaf
 	tmp    *isolate.Tmp // its folder for temporary files, nil for none
 	alone  bool         // see Program
@@ -51,16 +53,20 @@ type Process struct {
 
 	mu     sync.Mutex // a signal is never sent after the pid was given back
 	reaped bool
+	ending bool // stdout is not read any more
 	exit   Exit
 	done   chan struct{}
 
 	requestMu sync.Mutex
 	request   Request
+
+	reading sync.WaitGroup // goroutines that read the output
 }
 
 func newProcess(pid, pidfd int, r *os.File, spec *Spec) *Process {
 	p := &Process{pid: pid, leaf: spec.Leaf, alone: spec.alone, done: make(chan struct{})}
-	p.stderr = newStderr(r, Output{PID: pid, Generation: spec.Generation}, spec.Stderr)
+	p.output = &output{out: Output{PID: pid, Generation: spec.Generation}, sink: spec.Stderr}
+	p.stderr = p.output.pipe(r, false)
 	if pidfd >= 0 {
 		// Non-blocking is what makes os.NewFile hand it to the poller.
 		if unix.SetNonblock(pidfd, true) == nil {
@@ -75,7 +81,7 @@ func newProcess(pid, pidfd int, r *os.File, spec *Spec) *Process {
 // PID is the process id, also after the end.
 func (p *Process) PID() int { return p.pid }
 
-// Done is closed when the process is reaped and its stderr is read.
+// Done is closed when the process is reaped and its output is read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Exit is how the process ended; it is known once Done is closed.
@@ -85,8 +91,38 @@ func (p *Process) Exit() Exit {
 	return p.exit
 }
 
-// StderrTail returns the last lines that the process wrote to stderr.
-func (p *Process) StderrTail() []string { return p.stderr.tail() }
+// StderrTail returns the last lines that the process wrote to stderr and, where it
+// carries no frames, to stdout.
+func (p *Process) StderrTail() []string { return p.output.tail() }
+
+// beginOutput makes what the process prints from now on belong to the request id.
+func (p *Process) beginOutput(id string) {
+	p.stderr.catchUp()
+	p.stdout.catchUp()
+	p.output.begin(id)
+}
+
+// readStdout makes stdout, of which text was read before, a part of the output.
+func (p *Process) readStdout(r *os.File, text []byte) {
+	out := p.output.pipe(r, true)
+	p.output.mu.Lock()
+	if len(text) > 0 {
+		out.used.Store(true)
+		out.add(text)
+	}
+	p.output.mu.Unlock()
+	p.mu.Lock()
+	p.stdout = out
+	ending := p.ending
+	if !ending {
+		p.reading.Go(out.pump)
+	}
+	p.mu.Unlock()
+	if ending { // there is at most what it left in the pipe
+		out.stopAfter(drainTime)
+		out.pump()
+	}
+}
 
 // Signal sends sig to the process and all others of its group. A process that
 // has ended is not an error.
@@ -130,17 +166,19 @@ func (p *Process) dead() bool {
 	return err != nil || info.Signo != 0
 }
 
-// run reads stderr and waits for the end.
+// run reads the output and waits for the end.
 func (p *Process) run() {
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		p.stderr.pump()
-	}()
+	p.reading.Go(p.stderr.pump)
 	p.wait()
-	_ = p.leaf.Kill() // what it started ends with it, and lets go of stderr
+	_ = p.leaf.Kill() // what it started ends with it, and lets go of its output
 	p.stderr.stopAfter(drainTime)
-	<-read
+	p.mu.Lock()
+	p.ending = true
+	if p.stdout != nil {
+		p.stdout.stopAfter(drainTime)
+	}
+	p.mu.Unlock()
+	p.reading.Wait()
 	if p.pidfd != nil {
 		p.pidfd.Close()
 	}

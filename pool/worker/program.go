@@ -35,7 +35,7 @@ func (s *Spawner) program(spec *Spec) (*Process, error) {
 	defer unix.Close(outW)
 	own := *spec
 	own.alone = true
-	return s.spawn(&own, null, outW, outW, outR)
+	return s.spawn(&own, []uintptr{uintptr(null), uintptr(outW), uintptr(outW)}, outR)
 }
 
 // OOM is what out-of-memory kills did to a program, once Done is closed.

@@ -143,10 +143,11 @@ func (s *Spawner) Close() error {
 	return s.err
 }
 
-// spawn starts one process with stdin, stdout and stderr as given. The files
-// stay the caller's. stderr is the read end of the pipe that the child writes
-// to and belongs to the process from now on, also on error.
-func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File) (*Process, error) {
+// spawn starts one process with the descriptors of files: stdin, stdout, stderr and
+// more. They stay the caller's. announce is added to its environment. stderr is the read
+// end of the pipe that the child writes to and belongs to the process from now on,
+// also on error.
+func (s *Spawner) spawn(spec *Spec, files []uintptr, stderr *os.File, announce ...string) (*Process, error) {
 	path, err := lookPath(spec.Argv)
 	if err != nil {
 		stderr.Close()
@@ -194,8 +195,8 @@ func (s *Spawner) spawn(spec *Spec, stdin, stdout, childErr int, stderr *os.File
 		any:  !spec.Isolation.NoNewPrivs,
 		attr: &syscall.ProcAttr{
 			Dir:   spec.Dir,
-			Env:   environ(env, spec.Dir),
-			Files: []uintptr{uintptr(stdin), uintptr(stdout), uintptr(childErr)},
+			Env:   append(environ(env, spec.Dir), announce...),
+			Files: files,
 			Sys: &syscall.SysProcAttr{
 				Setpgid:     true, // Ctrl-C at the terminal is for the daemon only
 				Pdeathsig:   syscall.SIGKILL,

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/pool/cgroup"
 	"github.com/rr-systemd/rrd/pool/isolate"
 )
@@ -32,10 +33,14 @@ type Spec struct {
 	// Relay is the listening socket the workers connect to; nil means that
 	// frames go over stdin and stdout. It is not owned by the workers.
 	Relay *Relay
+	// Half is the size in bytes of each half of the memory that a worker with pipes
+	// may share with the daemon, see ipc.Segment; 0 for none. Then it is not offered
+	// a pipe of its own for frames either.
+	Half int
 	// Generation is told to Stderr.
 	Generation uint64
-	// Stderr gets what the worker writes to stderr (with a Relay: to stdout as
-	// well), in the chunks in which it was written, newlines included. Calls
+	// Stderr gets what the worker writes to stderr (and to stdout, if that carries no
+	// frames), in the chunks in which it was written, newlines included. Calls
 	// for one worker do not overlap.
 	Stderr func(Output)
 
@@ -63,9 +68,9 @@ func Argv(command []string) []string {
 	return command
 }
 
-// private are the variables that mean the daemon and nobody below it. A worker
-// that inherits NOTIFY_SOCKET could declare the service ready or dead.
-var private = []string{"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC"}
+// private are the variables that mean the daemon and nobody below it, or one
+// worker. One that inherits NOTIFY_SOCKET could declare the service ready or dead.
+var private = []string{ipc.AnnounceEnv, "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC"}
 
 // environ is the environment as it is handed to the kernel: without private
 // variables, each key once, and with the PWD that belongs to dir.

@@ -97,7 +97,7 @@ func (w *Worker) Begin(p *ipc.Payload) error {
 		return err
 	}
 	w.execs.Add(1)
-	w.stderr.begin(p.ID)
+	w.beginOutput(p.ID)
 	w.setRequest(Request{ID: p.ID, Label: p.Label, Detail: p.Detail, Since: time.Now()})
 	return nil
 }
@@ -114,7 +114,7 @@ func (w *Worker) End() {
 // byte of p: then p had no effect and may be given to another worker. In doubt
 // it is false.
 func (w *Worker) Untouched(p *ipc.Payload) bool {
-	if !w.WrittenAtOnce(p) {
+	if !w.WrittenAtOnce(p) || w.Channel.Heard() {
 		return false
 	}
 	// What is in a pipe stays there after its reader is gone. Nothing there
@@ -125,16 +125,13 @@ func (w *Worker) Untouched(p *ipc.Payload) bool {
 			unread = n
 		}
 	})
-	return unread >= frameSize(p)
+	return int64(unread) >= w.Channel.FrameSize(p)
 }
-
-// frameSize is the length of p's frame, with header and one option.
-func frameSize(p *ipc.Payload) int { return 16 + int(p.Len()) }
 
 // WrittenAtOnce reports whether p fits into the empty pipe to the worker, so
 // that a failed write means that nothing of it was written.
 func (w *Worker) WrittenAtOnce(p *ipc.Payload) bool {
-	return frameSize(p) <= w.pipeSize
+	return w.Channel.FrameSize(p) <= int64(w.pipeSize)
 }
 
 // Alive reports whether the process still runs, by asking the kernel.

@@ -187,15 +187,15 @@ func TestStderrBelongsToItsRequest(t *testing.T) {
 }
 
 func TestStderrTailIsBounded(t *testing.T) {
-	var e stderr
+	var e output
 	for i := range 10000 {
-		e.add(fmt.Appendf(nil, "line %d\n", i))
+		e.tell(fmt.Appendf(nil, "line %d\n", i))
 	}
 	tail := e.tail()
 	if len(tail) != tailLines || tail[len(tail)-1] != "line 9999" || cap(e.last) > 4*tailBytes {
 		t.Errorf("%d lines, capacity %d", len(tail), cap(e.last))
 	}
-	e.add([]byte(strings.Repeat("\xffx", 1<<20)))
+	e.tell([]byte(strings.Repeat("\xffx", 1<<20)))
 	if n := len(strings.Join(e.tail(), "")); n > 2*tailBytes {
 		t.Errorf("%d bytes", n)
 	}
