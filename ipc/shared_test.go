@@ -43,32 +43,31 @@ func while(t *testing.T, c *Channel, worker func() error) {
 }
 
 func TestSharedEcho(t *testing.T) {
-	for _, half := range []int{MinHalf, DefaultHalf} {
-		for _, part := range []int{0, 1000} {
-			t.Run(fmt.Sprint(half, " ", part), func(t *testing.T) {
-				c, p := sharedPair(t, half)
-				while(t, c, func() error { return p.echo(part) })
-				room := c.shared.room()
-				for i, n := range []int{0, 1, minShared - 1, minShared, room - 1, room, room + 1, 3*room + 17, 300_000} {
-					for _, parts := range []bool{false, true} {
-						body := numbered(n, byte(i))
-						for name, pl := range map[string]Payload{
-							"memory": {Body: body},
-							"file":   {File: bytes.NewReader(body), FileSize: int64(n)},
-						} {
-							pl.Context, pl.Codec, pl.Parts = []byte(`{"n":1}`), goridge.CodecJSON, parts
-							if err := c.Send(&pl); err != nil {
-								t.Fatal(n, name, err)
-							}
-							context, got, err := receive(c)
-							if err != nil || context != `{"n":1}` || !bytes.Equal(got, body) {
-								t.Fatalf("%d bytes, %s: %q, %d bytes, %v", n, name, context, len(got), err)
-							}
+	for _, test := range []struct{ half, part int }{{MinHalf, 0}, {MinHalf, 1000}, {DefaultHalf, 0}} {
+		t.Run(fmt.Sprint(test.half, " ", test.part), func(t *testing.T) {
+			c, p := sharedPair(t, test.half)
+			while(t, c, func() error { return p.echo(test.part) })
+			room := c.shared.room()
+			for i, n := range []int{0, 1, minShared - 1, minShared, room - 1, room, room + 1, 3*room + 17} {
+				for _, parts := range []bool{false, true} {
+					body := numbered(n, byte(i))
+					for name, pl := range map[string]Payload{
+						"memory": {Body: body},
+						"file":   {File: bytes.NewReader(body), FileSize: int64(n)},
+					} {
+						pl.Context, pl.Codec, pl.Parts = []byte(`{"n":1}`), goridge.CodecJSON, parts
+						_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+						if err := c.Send(&pl); err != nil {
+							t.Fatal(n, name, err)
+						}
+						context, got, err := receive(c)
+						if err != nil || context != `{"n":1}` || !bytes.Equal(got, body) {
+							t.Fatalf("%d bytes, %s: %q, %d bytes, %v", n, name, context, len(got), err)
 						}
 					}
 				}
-			})
-		}
+			}
+		})
 	}
 }
 

@@ -288,7 +288,8 @@ func (r *replay) hello(st *step) error {
 	}
 	env := map[string]any{}
 	for _, e := range w.env {
-		if k, v, _ := strings.Cut(e, "="); strings.HasPrefix(k, "RR_") || strings.HasPrefix(k, "GOLD") {
+		// RR_IPC is ours, and read by our package only.
+		if k, v, _ := strings.Cut(e, "="); strings.HasPrefix(k, "RR_") && k != "RR_IPC" || strings.HasPrefix(k, "GOLD") {
 			env[k] = v
 		}
 	}
