@@ -7,7 +7,7 @@ VERSION ?= 0.1.0
 LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
            -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
-.PHONY: all build run test test-go test-php lab lab-all fuzz property conformance bench endurance packages clean
+.PHONY: all build run test test-go test-php ext-check lab lab-all fuzz property conformance bench endurance packages clean
 
 all: build
 
@@ -32,6 +32,11 @@ test-go: build
 
 test-php: build
 	phpunit -c php
+	php/ext/check plain
+
+# The extension with the sanitizers and under valgrind; a few minutes.
+ext-check:
+	php/ext/check plain asan valgrind
 
 # Boots a real systemd (tests/lab/README.md), installs our .deb there, and tries it.
 lab: packages

@@ -9,7 +9,8 @@ use RR\Frame;
 /**
  * The contexts of HTTP frames: who asked what, and how it is answered. A server
  * speaks either JSON (RoadRunner up to 2023.3, rrd by default) or protobuf
- * (RoadRunner since 2024.1); answers go in the codec of the request.
+ * (RoadRunner since 2024.1); answers go in the codec of the request. What is usual
+ * does the extension rr.so, when it is loaded.
  */
 final class Codec
 {
@@ -31,6 +32,9 @@ final class Codec
      */
     public static function request(string $context, bool $json): array
     {
+        if (\function_exists('RR\Ext\decode_request') && ($request = \RR\Ext\decode_request($context, $json)) !== null) {
+            return $request;
+        }
         if (!$json) {
             return Proto::request($context);
         }
@@ -49,6 +53,9 @@ final class Codec
      */
     public static function response(int $status, array $headers, bool $json): string
     {
+        if (\function_exists('RR\Ext\encode_response') && ($response = \RR\Ext\encode_response($status, $headers, $json)) !== null) {
+            return $response;
+        }
         if ($headers === []) {
             return $json ? "{\"status\":$status,\"headers\":{}}" : Proto::response($status, []);
         }

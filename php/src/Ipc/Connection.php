@@ -11,10 +11,11 @@ use RR\Relay;
  * RR_RELAY names the relay, and RR_IPC, which only rrd sets, says which
  * descriptors this worker has beyond its standard ones:
  *
- *     RR_IPC=v=1,ctl=3,shm=4,half=1048576
+ *     RR_IPC=v=1,ctl=3,shm=4,half=1048576,slots=1
  *
  * ctl is where the worker's frames go, so that its stdout is free, shm the
- * shared memory, half the size of its halves. What does not work is left out:
+ * shared memory, half the size of its halves, slots that the memory has a page for
+ * the extension rr.so. What does not work is left out:
  * in the end there are always the pipes.
  *
  * @internal
@@ -25,13 +26,20 @@ final class Connection
     {
         $ipc = self::announced();
         $control = $ipc['ctl'] ?? null;
+        // Before the descriptors are closed.
+        $slots = isset($control, $ipc['shm'], $ipc['half'], $ipc['slots']) ? Slots::map($ipc['shm'], $control) : null;
         $relay = $control === null ? null : Relay::control($control);
         if ($relay === null) {
             return new FrameStream(Relay::fromEnv());
         }
         $segment = isset($ipc['shm'], $ipc['half']) ? self::segment($ipc['shm'], $ipc['half']) : null;
 
-        return $segment === null ? new FrameStream($relay) : new SharedMemory($relay, $segment, $ipc['half']);
+        if ($segment === null) {
+            return new FrameStream($relay);
+        }
+        $shared = new SharedMemory($relay, $segment, $ipc['half']);
+
+        return $slots === null ? $shared : new Slots($slots, $shared);
     }
 
     /** @return array<string, int> empty when nothing that this version knows is announced */

@@ -53,27 +53,40 @@ final class SharedMemory extends FrameStream
 
     public function receive(): ?array
     {
+        for (;;) {
+            try {
+                return $this->receiveWhole();
+            } catch (\UnderflowException $e) {
+                // Nobody waits for the answer, but the server counts on one.
+                $this->sendText($e->getMessage(), Frame::ERROR);
+            }
+        }
+    }
+
+    /**
+     * As receive(), but a job whose body will not come is an exception.
+     *
+     * @return array{int, int, string, string}|null
+     *
+     * @throws \UnderflowException
+     */
+    public function receiveWhole(): ?array
+    {
         if ($this->queue !== []) {
             return array_shift($this->queue);
         }
-        while (($frame = $this->frame()) !== null) {
-            if ($frame[1] & Frame::PONG) {
-                $this->occupied = false;
-            } elseif ($frame[1] & Frame::SHM) {
-                try {
-                    $frame[3] = $this->body($frame[4], $frame[5]);
-                } catch (\UnderflowException $e) {
-                    // Nobody waits for the answer, but the server counts on one.
-                    $this->sendText($e->getMessage(), Frame::ERROR);
-                    continue;
-                }
-                $frame[1] &= ~Frame::SHM;
-            }
-
-            return $frame;
+        $frame = $this->frame();
+        if ($frame === null) {
+            return null;
+        }
+        if ($frame[1] & Frame::PONG) {
+            $this->occupied = false;
+        } elseif ($frame[1] & Frame::SHM) {
+            $frame[3] = $this->body($frame[4], $frame[5]);
+            $frame[1] &= ~Frame::SHM;
         }
 
-        return null;
+        return $frame;
     }
 
     public function send(string $context, string $body, int $flags, int $stream): void

@@ -10,12 +10,10 @@ namespace RR\Ipc;
  *
  *     FrameStream     frames over a stream: any server, any relay
  *     SharedMemory    the same, and large bodies through a segment of memory
+ *     Slots           control page of the extension rr.so, the rest as SharedMemory
  *
- * Connection::open() chooses. A C extension takes over in the same two places:
- * with a class of this interface, whose receive() and send() it does natively (a
- * job, and the answer to it; the other methods may go to a FrameStream that the
- * class holds), and in RR\Http\Codec, which decodes the request's context and
- * encodes the response's. Nothing above them changes.
+ * Connection::open() chooses. The extension takes over in one more place:
+ * RR\Http\Codec, which decodes the request's context and encodes the response's.
  *
  * A frame is a list and not an object, because it is made for every request.
  *
