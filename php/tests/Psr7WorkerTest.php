@@ -168,4 +168,26 @@ final class Psr7WorkerTest extends TestCase
         self::assertSame($class, $get('/class')['body']);
         self::assertSame(0, $server->stop());
     }
+
+    /** Behind the real server: nothing of a request is left, large uploads, files, and clients that leave. */
+    public function testBehindTheServer(): void
+    {
+        $daemon = new Daemon('psr7', ['PSR7' => 'Nyholm/Psr7'], 'middleware: [sendfile]');
+        $who = static fn (string $method, string $path, array $headers = [], string $body = ''): array => json_decode($daemon->request($method, $path, $headers, $body)['body'], true);
+        self::assertSame([['sid' => 'jane'], ['a' => '1'], ['b' => '2'], [], 'jane'], $who('POST', '/who?a=1', ['Cookie: sid=jane', 'X-User: jane', 'Content-Type: application/x-www-form-urlencoded'], 'b=2'));
+        self::assertSame([[], [], null, [], null], $who('GET', '/who'));
+
+        $content = random_bytes(20 << 20);
+        self::assertSame(sha1($content), $daemon->request('POST', '/move', ...Daemon::upload('doc', 'big.bin', $content))['body']);
+
+        file_put_contents("$daemon->dir/file.bin", '0123456789');
+        $part = $daemon->get('/file', ['Range: bytes=2-4']);
+        self::assertSame([206, '234'], [$part['status'], $part['body']]);
+
+        self::assertSame(500, $daemon->get('/throw')['status']);
+        $socket = $daemon->open('GET', '/endless');
+        self::assertStringContainsString('200 OK', (string) fread($socket, 8192));
+        fclose($socket);
+        self::assertSame('Nyholm\Psr7\ServerRequest', $daemon->get('/class')['body']);
+    }
 }

@@ -133,7 +133,12 @@ final class HttpWorker
         $this->respond(new Response(500, ['Content-Type' => 'text/plain; charset=utf-8'], $text));
     }
 
-    private function head(Response $response): string
+    /**
+     * The head of a response as the channel carries it.
+     *
+     * @internal
+     */
+    public function head(Response $response): string
     {
         $headers = $response->headers;
         if ($response->trailers !== []) {

@@ -35,9 +35,20 @@ namespace {
                 '/large' => new $this->response(200, ['X-Large' => 'yes'], str_repeat('0123456789abcdef', 1 << 17)),
                 '/pipe' => new $this->response(200, [], popen('printf piped', 'r')),
                 '/upload' => new $this->response(200, [], (string) $request->getUploadedFiles()['f']->getStream()),
+                '/move' => new $this->response(200, [], $this->move($request)),
+                '/endless' => new $this->response(200, [], popen('exec yes', 'r')),
+                '/file' => new $this->response(200, ['X-Sendfile' => getenv('TEST_DIR') . '/file.bin']),
+                '/who' => new $this->response(200, [], json_encode([$request->getCookieParams(), $request->getQueryParams(), $request->getParsedBody(), $request->getAttributes(), $request->getServerParams()['HTTP_X_USER'] ?? null])),
                 '/form' => new $this->response(200, [], json_encode($request->getParsedBody())),
                 '/throw' => throw new DomainException('secret reason'),
             };
+        }
+
+        private function move(ServerRequestInterface $request): string
+        {
+            $request->getUploadedFiles()['doc']->moveTo($path = getenv('TEST_DIR') . '/moved');
+
+            return sha1_file($path);
         }
     };
     (new RR\Http\Psr7Worker())->run(getenv('PSR15') ? $handler : $handler->handle(...));

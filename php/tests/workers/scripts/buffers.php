@@ -1,0 +1,6 @@
+<?php
+
+ob_start();
+echo 'nested ';
+ob_start();
+echo 'buffers';

@@ -1,0 +1,8 @@
+<?php
+
+function user()
+{
+    global $user;
+
+    return $user ?? null;
+}

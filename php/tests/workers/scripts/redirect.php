@@ -1,0 +1,6 @@
+<?php
+
+header('Location: /index.php');
+echo 'moved';
+exit;
+echo 'never';

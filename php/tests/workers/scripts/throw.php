@@ -1,0 +1,5 @@
+<?php
+
+header('X-Left: over');
+echo 'half a page';
+throw new DomainException('secret reason');
