@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace RR;
 
+use function count, crc32, pack, strlen, substr, unpack;
+
 /**
  * The goridge v3 frame: 12 bytes of header, options of 4 bytes each, payload.
  * All integers are little-endian.
@@ -51,7 +53,7 @@ final class Frame
     {
         $start = pack('CCV', 0x14, $flags, $length);
 
-        return $start . pack('VCxV', crc32($start), $stream, $context);
+        return $start . pack('VvV', crc32($start), $stream, $context);
     }
 
     /** A whole frame whose body is in shared memory: $part bytes of it, and $rest bytes follow. */

@@ -9,6 +9,9 @@ use RR\ProtocolException;
 use RR\Relay;
 use RR\RelayException;
 
+// PHP compiles these into instructions only where it knows that they are its own.
+use function crc32, strlen, substr, unpack;
+
 /**
  * Whole frames over a relay: one read and one write for a usual request.
  *
@@ -25,7 +28,11 @@ class FrameStream implements Transport
     /** Bytes that were read but belong to the next frame. */
     protected string $rest = '';
 
-    public function __construct(protected readonly Relay $relay)
+    /**
+     * @param int $chunk bytes asked for when it is not known how many come: more
+     *        than a usual frame, less than makes allocation slow
+     */
+    public function __construct(protected readonly Relay $relay, private readonly int $chunk = 32768)
     {
     }
 
@@ -80,17 +87,39 @@ class FrameStream implements Transport
      */
     final protected function frame(): ?array
     {
-        $bytes = $this->rest;
-        $this->rest = '';
-        while (($have = strlen($bytes)) < Frame::HEADER) {
-            $more = $this->relay->read();
-            if ($more === '') {
-                if ($have === 0) {
-                    return null;
+        if ($this->rest === '') {
+            $bytes = $this->relay->read($this->chunk);
+            // As a rule it is a whole frame with one option: this is what a request costs.
+            if (strlen($bytes) >= 16 && $bytes[0] === "\x14") {
+                $h = unpack('x/Cflags/Vlength/Vcrc/vstream/Vcontext', $bytes);
+                if (strlen($bytes) === 16 + $h['length'] && $h['context'] <= $h['length'] && $h['stream'] < Frame::SHM && crc32(substr($bytes, 0, 6)) === $h['crc']) {
+                    return [$h['flags'], $h['stream'], substr($bytes, 16, $h['context']), substr($bytes, 16 + $h['context'])];
                 }
+            }
+        } else {
+            $bytes = $this->rest;
+            $this->rest = '';
+        }
+
+        return $this->anyFrame($bytes);
+    }
+
+    /**
+     * @return array{0: int, 1: int, 2: string, 3: string, 4?: int, 5?: int}|null as frame()
+     */
+    private function anyFrame(string $bytes): ?array
+    {
+        $have = strlen($bytes);
+        if ($have === 0) {
+            return null;
+        }
+        while ($have < Frame::HEADER) {
+            $more = $this->relay->read($this->chunk);
+            if ($more === '') {
                 throw new RelayException("the server closed the channel after $have bytes of a frame");
             }
             $bytes .= $more;
+            $have = strlen($bytes);
         }
         ['head' => $head, 'flags' => $flags, 'length' => $length, 'stream' => $stream] = Frame::parse($bytes);
         while ($have < $head) {

@@ -9,6 +9,8 @@ use RR\ProtocolException;
 use RR\Relay;
 use RR\RelayException;
 
+use function strlen;
+
 /**
  * Frames over a relay whose large bodies go through shared memory. A frame with
  * Frame::SHM has three options: the length of the context, which is its payload,
@@ -37,7 +39,8 @@ final class SharedMemory extends FrameStream
 
     public function __construct(Relay $relay, private readonly Segment $segment, int $half)
     {
-        parent::__construct($relay);
+        // Larger bodies do not come this way.
+        parent::__construct($relay, 8192);
         $this->room = $half - Segment::START;
     }
 
