@@ -27,10 +27,10 @@ type site struct {
 
 var variants = []variant{
 	{"official", plain, func(s *site, v *variant) (*server, error) {
-		return s.rrd(v, "", s.php()+s.script("official.php"))
+		return s.rrd(v, "ipc: {shm: \"off\"}", s.php()+s.script("official.php"))
 	}},
 	{"pipe", plain, func(s *site, v *variant) (*server, error) {
-		return s.rrd(v, "", s.php()+s.script("worker.php"))
+		return s.rrd(v, "ipc: {shm: \"off\"}", s.php()+s.script("worker.php"))
 	}},
 	{"shm", plain, func(s *site, v *variant) (*server, error) { return s.rrd(v, "", s.php()+s.script("worker.php")) }},
 	{"ext", plain, func(s *site, v *variant) (*server, error) {
