@@ -20,7 +20,7 @@ func (s *site) fpm(v *variant, script, param string) (*server, error) {
 daemon off;
 user root;
 pid %[1]s/nginx.pid;
-error_log stderr error;
+error_log stderr emerg;
 events { worker_connections 1024; }
 http {
 	access_log off;

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func machineFacts() facts {
 	release, _ := os.ReadFile("/etc/os-release")
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	f.lines = []string{
-		fmt.Sprintf("%d processors (%s), %s of memory", runtime.NumCPU(), entry(string(cpuinfo), "model name", ":"), entry(string(meminfo), "MemTotal", ":")),
+		fmt.Sprintf("%d processors (%s), %s of memory", runtime.NumCPU(), entry(string(cpuinfo), "model name", ":"), gibibytes(entry(string(meminfo), "MemTotal", ":"))),
 		fmt.Sprintf("%s, Linux %s", strings.Trim(entry(string(release), "PRETTY_NAME", "="), `"`), strings.TrimSpace(string(kernel))),
 		strings.Join([]string{
 			firstLine("php", "-r", `echo "PHP ", PHP_VERSION;`),
@@ -31,6 +32,15 @@ func machineFacts() facts {
 		}, ", "),
 	}
 	return f
+}
+
+// gibibytes rewrites an amount of /proc/meminfo.
+func gibibytes(kib string) string {
+	n, err := strconv.ParseFloat(strings.TrimSuffix(kib, " kB"), 64)
+	if err != nil {
+		return kib
+	}
+	return fmt.Sprintf("%.0f GiB", n/(1<<20))
 }
 
 // entry is the value of a key in a file of lines "key separator value".

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -25,6 +26,8 @@ type options struct {
 	rrd      string
 	report   string
 	svg      string
+	idle     int
+	wire     bool
 }
 
 func main() {
@@ -38,6 +41,8 @@ func main() {
 	flag.StringVar(&o.rrd, "rrd", "bin/rrd", "the `binary` to measure")
 	flag.StringVar(&o.report, "report", "", "write the report (Markdown) into `file` also")
 	flag.StringVar(&o.svg, "svg", "", "write the picture (SVG) into `file`")
+	flag.IntVar(&o.idle, "idle", 0, "instead of all else, measure what this many idle connections take")
+	flag.BoolVar(&o.wire, "protocols", false, "instead of all else, compare HTTP/1, 2 and 3")
 	floor := flag.String("floor", "", "be the server without PHP, on this `address`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -58,8 +63,14 @@ func run(ctx context.Context, o *options) error {
 	if o.rounds < 1 || o.duration < time.Second {
 		return fmt.Errorf("cannot measure %d rounds of %s: at least one of a second", o.rounds, o.duration)
 	}
+	if o.idle > 0 {
+		o.cases = "hello-32" // contenders of Symfony say nothing more
+	}
 	cases, err := chooseCases(o.cases)
 	if err != nil {
+		return err
+	}
+	if o.rrd, err = filepath.Abs(o.rrd); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "rrd-bench")
@@ -71,8 +82,25 @@ func run(ctx context.Context, o *options) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
+	if o.wire {
+		results, err := measureProtocols(ctx, o, dir)
+		if err == nil {
+			protocolTable(os.Stdout, results)
+		}
+		return err
+	}
+	if o.idle > 0 && o.variants == "" {
+		o.variants = "shm,fpm,floor"
+	}
 	all, missing, err := contenders(ctx, o, dir, cases)
 	if err != nil {
+		return err
+	}
+	if o.idle > 0 {
+		results, err := measureIdle(ctx, all, o.idle)
+		if err == nil {
+			idleTable(os.Stdout, results, o.idle)
+		}
 		return err
 	}
 	r := &report{o: o, facts: machineFacts(), missing: missing}

@@ -150,3 +150,17 @@ func TestTreeFindsThisProcess(t *testing.T) {
 		t.Errorf("memory: %+v", m)
 	}
 }
+
+func TestFrontendTables(t *testing.T) {
+	var b strings.Builder
+	protocolTable(&b, []protocolResult{{"HTTP/1.1", []float64{100}, []float64{50}}, {"HTTP/3", []float64{60}, []float64{100}}})
+	idleTable(&b, []idleResult{{"fpm", 0.5}}, 10000)
+	for _, want := range []string{"| HTTP/3 | 60.0 (60.0-60.0) | 100 (100-100) | 2.00 |", "10000 keep-alive connections", "| nginx + php-fpm, opcache | 0.50 |"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	if got := gibibytes("25165824 kB"); got != "24 GiB" {
+		t.Error(got)
+	}
+}

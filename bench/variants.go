@@ -98,9 +98,6 @@ func contenders(ctx context.Context, o *options, dir string, cases []*testCase) 
 	if s.repo, err = os.Getwd(); err != nil {
 		return nil, nil, err
 	}
-	if o.rrd, err = filepath.Abs(o.rrd); err != nil {
-		return nil, nil, err
-	}
 	for _, need := range []string{"bench/php/worker.php", o.rrd} {
 		if _, err := os.Stat(need); err != nil {
 			return nil, nil, fmt.Errorf("%w: run `make bench` in the repository's folder", err)
