@@ -14,7 +14,7 @@ import (
 
 func TestStatic(t *testing.T) {
 	dir := tempFiles(t, map[string]string{
-		"pub/a.txt": "alpha text", "pub/.env": "SECRET=1", "pub/.git/config.txt": "secret", "pub/.well-known/acme.txt": "token",
+		"pub/a.txt": "alpha text", "pub/.env": "SECRET=1", "pub/.git/config.txt": "secret", "pub/.well-known/acme.txt": "token", "pub/.well-known/acme-challenge/abc": "for PHP",
 		"pub/x.php": "<?php", "pub/empty.txt": "", "outside.txt": "outside", "pub/sub/b.css": "body{}",
 	})
 	for link, to := range map[string]string{
@@ -45,6 +45,7 @@ func TestStatic(t *testing.T) {
 		{"GET", "/sub/b.css", 200, "body{}"},
 		{"GET", "/inside.txt", 200, "alpha text"},
 		{"GET", "/.well-known/acme.txt", 200, "token"},
+		{"GET", "/.well-known/acme-challenge/abc", 200, "php"}, // as in RoadRunner
 		{"GET", "/a.txt%0d%0a", 200, "alpha text"},
 		// Only GET and HEAD.
 		{"POST", "/a.txt", 200, "php"},

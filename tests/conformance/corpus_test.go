@@ -120,6 +120,11 @@ var smuggling = []attack{
 	{"bare LF behind a chunk size", "7.1", chunks("5\nhello\r\n" + ended), refused, nil},
 	{"bare LF in a chunk extension", "7.1.1", chunks("5;a\nb\r\nhello\r\n" + ended), refused, nil},
 	{"bare CR in a chunk extension", "7.1.1", chunks("5;a\rb\r\nhello\r\n" + ended), refused, nil},
+	{"malformed size behind a good chunk", "7.1", chunks("5\r\nhello\r\nzz\r\nworld\r\n" + ended), refused, nil},
+	{"chunk longer than its size behind a good one", "7.1", chunks("5\r\nhello\r\n1\r\nworld\r\n" + ended), refused, nil},
+	{"size beyond 64 bits behind a good chunk", "7.1", chunks("5\r\nhello\r\nfffffffffffffffff\r\n" + ended), refused, nil},
+	{"trailer without a colon", "7.1.2", chunks("5\r\nhello\r\n0\r\nX\r\n\r\n"), refused, nil},
+	{"space in the name of a trailer (Go passes over it)", "7.1.2", chunks("5\r\nhello\r\n0\r\nX Y: a\r\n\r\n"), both, append(got("POST", 5), "GET /smuggled 0")},
 	{"bare LF behind the chunk", "7.1", chunks("5\r\nhello\n" + ended), refused, nil},
 }
 

@@ -51,14 +51,16 @@ func exchange(t *testing.T, addr, raw string) (statuses []int, closed bool) {
 
 // front is what stands before rrd, or rrd itself.
 type front struct {
-	name, addr string
+	name string
+	site *site
+	addr string
 	// forwarded returns what it passed on and rrd answered with 200, method and
 	// path, beyond the first n; nil for rrd itself.
 	forwarded func(n int) []string
 }
 
 // nginx keeps its connections to rrd and passes on as much as it can be made to.
-func (s *site) nginx() front {
+func (s *site) nginx(name string) front {
 	addr := freePort(s.t, "tcp")
 	s.write("nginx.conf", `
 daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -79,7 +81,7 @@ http {
 }
 `)
 	s.run(exec.Command("nginx", "-p", s.dir, "-c", "nginx.conf", "-e", "stderr"), new(output))
-	return s.up(front{"nginx", addr, func(n int) []string {
+	return s.up(front{name, s, addr, func(n int) []string {
 		b, err := os.ReadFile(s.path("nginx.log"))
 		if err != nil {
 			s.t.Fatal(err)
@@ -113,7 +115,7 @@ backend rrd
 `)
 	log := new(output)
 	s.run(exec.Command("haproxy", "-db", "-f", name+".cfg"), log)
-	return s.up(front{name, addr, func(n int) []string { return answered(log.String(), n) }})
+	return s.up(front{name, s, addr, func(n int) []string { return answered(log.String(), n) }})
 }
 
 // answered reads lines of status, method, server and path, which haproxy
@@ -196,7 +198,7 @@ func (s *site) attack(t *testing.T, f front, a attack, c *count) {
 // about what is a request: after each attack another client gets its own answer.
 func TestHTTP1(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, "")
+	s, streaming := newSite(t, ""), newSite(t, "", "  request_streaming: true\n")
 	const section = "HTTP/1.1: smuggled and malformed requests"
 	note(section,
 		fmt.Sprintf("%d attempts to smuggle a request and %d malformed or unusual requests (`tests/conformance/corpus_test.go`, each", len(smuggling), len(malformed)),
@@ -207,8 +209,11 @@ func TestHTTP1(t *testing.T) {
 		"connection goes on, as in RoadRunner (RFC 9112, 6.1 wants it closed): put no proxy in front that believes the length.", "",
 		"| through | corpus | cases | answered without PHP | closed without an answer | reached PHP as what it is |", "|---|---|---|---|---|---|")
 	for _, f := range []front{
-		{name: "directly", addr: s.http}, s.nginx(), s.haproxy("haproxy", ""), s.haproxy("lenient haproxy", "  option accept-invalid-http-request\n"),
+		{name: "directly", site: s, addr: s.http}, {name: "directly, request_streaming", site: streaming, addr: streaming.http},
+		s.nginx("nginx"), streaming.nginx("nginx, request_streaming"),
+		s.haproxy("haproxy", ""), s.haproxy("lenient haproxy", "  option accept-invalid-http-request\n"),
 	} {
+		s := f.site
 		s.through = 1 // a page when it came up
 		for _, corpus := range []struct {
 			name  string

@@ -47,8 +47,9 @@ type site struct {
 	through        int // requests that went through the front under test
 }
 
-// newSite starts rrd with every protocol. ssl is added to the section http.ssl.
-func newSite(t *testing.T, ssl string) *site {
+// newSite starts rrd with every protocol. ssl is added to the section http.ssl, keys to
+// http.
+func newSite(t *testing.T, ssl string, keys ...string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), http: freePort(t, "tcp"), tls: freePort(t, "tcp"), udp: freePort(t, "udp"), roots: x509.NewCertPool()}
 	for _, name := range []string{"own", "foreign"} {
@@ -81,7 +82,7 @@ http:
   ssl: {address: "`+s.tls+`", key: key.pem, cert: cert.pem`+ssl+`}
   http3: {address: "`+s.udp+`"}
   pool: {num_workers: 1}
-`)
+`+strings.Join(keys, ""))
 	php, err := filepath.Abs("../../php")
 	if err != nil {
 		t.Fatal(err)
