@@ -2,7 +2,6 @@ package http
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -199,11 +198,8 @@ func (s *connSet) all(f func(*conn)) {
 
 // connState follows net/http: idle means that the next request has not begun.
 func (s *Server) connState(nc net.Conn, state http.ConnState) {
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	c, ok := nc.(*conn)
-	if !ok {
+	c := connOf(nc)
+	if c == nil {
 		return
 	}
 	if state == http.StateIdle {

@@ -77,6 +77,34 @@ func TestDisconnectReachesTheWorker(t *testing.T) {
 	})
 }
 
+// With request_streaming the worker has the request while the client still sends. It
+// learns of a client that leaves while nobody reads the body, and has left some of it
+// in the socket.
+func TestDisconnectDuringUpload(t *testing.T) {
+	s := serveApp(t, streaming, pool.Config{NumWorkers: 1})
+	for _, path := range []string{"/wait", "/events"} {
+		file := filepath.Join(t.TempDir(), "gone")
+		c := s.dial(t)
+		c.send("POST " + path + "?file=" + file + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+		if path == "/wait" {
+			waitFor(t, "the request to run", func() bool { return exists(file + ".begun") })
+		} else if _, err := c.r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		c.send("5\r\nworld\r\n")
+		if path == "/wait" && exists(file) {
+			t.Error("the worker was told too early")
+		}
+		left := time.Now()
+		_ = c.Close()
+		waitFor(t, "the worker to notice", func() bool { return exists(file) })
+		t.Logf("%s: noticed after %v", path, time.Since(left))
+		if res := s.dial(t).do("GET", "/hello HTTP/1.1\r\nHost: a", ""); res.text != "hello" {
+			t.Errorf("%d %q", res.StatusCode, res.text)
+		}
+	}
+}
+
 // A worker of another package, which must not get a STOP before it answers, is
 // left alone: its next request is answered as ever.
 func TestDisconnectWithOtherPackages(t *testing.T) {

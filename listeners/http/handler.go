@@ -57,6 +57,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(e, w, r, err)
 		return
 	}
+	if e.uploading && r.ProtoMajor == 1 {
+		watched, stop := watchClient(r)
+		defer stop()
+		r = watched
+	}
 	stream, err := h.run(e, w, r)
 	e.dropRequest(h.budget)
 	switch {

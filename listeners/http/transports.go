@@ -51,6 +51,7 @@ func (s *Server) open(o *Options, h http.Handler) error {
 		ReadHeaderTimeout: limit(t.ReadHeader),
 		IdleTimeout:       limit(t.Idle),
 		ConnState:         s.connState,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(serverLog{o.Log.Handler()}, slog.LevelError),
 		Protocols:         new(http.Protocols),
 		HTTP2: &http.HTTP2Config{
