@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -93,14 +92,14 @@ func (c *rawCall) do(wait func(func(fd uintptr) bool) error, p []byte) (int, err
 // call returns false if the socket is not ready.
 func (c *rawCall) call(fd uintptr) bool {
 	for {
-		n, _, errno := unix.RawSyscall(c.trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(c.p))), uintptr(len(c.p)))
+		n, errno := rawIO(c.trap, fd, c.p)
 		switch errno {
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 			return false
 		case 0:
-			c.n = int(n)
+			c.n = n
 		}
 		c.errno = errno
 		return true
