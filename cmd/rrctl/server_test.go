@@ -19,6 +19,7 @@ import (
 	"github.com/rr-systemd/rrd/services/resetter"
 	"github.com/rr-systemd/rrd/services/rpc"
 	"github.com/rr-systemd/rrd/services/rpc/rpctest"
+	"github.com/rr-systemd/rrd/services/service"
 )
 
 var moment = time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
@@ -32,6 +33,7 @@ type fakeDaemon struct {
 	more   atomic.Int32 // workers of http
 
 	services bool // has the section
+	calm     bool // they have no problem
 	created  atomic.Pointer[serviceCreate]
 }
 
@@ -177,14 +179,29 @@ func (d *fakeDaemon) registerServices(s *rpc.Server) {
 		r.Services = []string{"ws", "queue"}
 		return nil
 	})
-	rpc.Register(s, "service.Statuses", rpc.Anyone, func(_ context.Context, q *serviceName, r *serviceStatuses) error {
-		r.Status = []serviceStatus{{PID: 70, CPU: 1.5, Memory: 9e6, Command: "/usr/bin/php " + q.Name + ".php\x1b"}}
-		if q.Name == "ws" {
-			r.Status = append(r.Status, serviceStatus{PID: 71, Command: "/usr/bin/php ws.php", Status: &struct {
-				Message string `json:"message"`
-			}{"process_state: open /proc/71/statm: no such file or directory"}})
+	rpc.Register(s, "service.Processes", rpc.Anyone, func(_ context.Context, names *[]string, list *[]service.Status) error {
+		if len(*names) == 0 {
+			*names = []string{"queue", "ws"}
 		}
-		return check(q.Name)
+		for _, name := range *names {
+			if err := check(name); err != nil {
+				return err
+			}
+			running := service.Status{Service: name, PID: 70, Running: true, State: "running", CPUPercent: 1.5, Memory: 9e6, Command: "/usr/bin/php " + name + ".php\x1b"}
+			*list = append(*list, running)
+			if name == "ws" {
+				next := time.Now().Add(12 * time.Second)
+				failing := service.Status{Service: name, PID: 72, State: "pausing", Command: "/usr/bin/php ws.php", NextStart: next, Failures: 3, Failing: true, LastEnd: "exit status 255"}
+				if d.calm {
+					failing.Failures, failing.Failing, failing.LastEnd = 0, false, ""
+				}
+				*list = append(*list, failing)
+				if !d.calm {
+					*list = append(*list, service.Status{Service: name, PID: 71, State: "ended", Command: "/usr/bin/php ws.php"})
+				}
+			}
+		}
+		return nil
 	})
 	for _, method := range []string{"service.Restart", "service.Terminate"} {
 		rpc.Register(s, method, rpc.Owner, func(_ context.Context, q *serviceName, _ *map[string]any) error { return check(q.Name) })

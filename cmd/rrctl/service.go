@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rr-systemd/rrd/ipc/rpc"
+	"github.com/rr-systemd/rrd/services/service"
 )
 
 // RoadRunner's messages of the methods service.*, in JSON.
@@ -21,19 +22,6 @@ type (
 	}
 	serviceList struct {
 		Services []string `json:"services"`
-	}
-	serviceStatuses struct {
-		Status []serviceStatus `json:"status"`
-	}
-	serviceStatus struct {
-		PID     int     `json:"pid"`
-		CPU     float64 `json:"cpu_percent"`
-		Memory  uint64  `json:"memory_usage"`
-		Command string  `json:"command"`
-		// Status is there for a process that has ended.
-		Status *struct {
-			Message string `json:"message"`
-		} `json:"status"`
 	}
 	serviceCreate struct {
 		Name            string            `json:"name"`
@@ -47,16 +35,6 @@ type (
 		TimeoutStopSec  uint64            `json:"timeout_stop_sec,omitempty"`
 	}
 )
-
-// serviceProcess is one line of rrctl service.
-type serviceProcess struct {
-	Service string  `json:"service"`
-	PID     int     `json:"pid"`
-	Running bool    `json:"running"`
-	Memory  uint64  `json:"memory,omitempty"`
-	CPU     float64 `json:"cpu_percent,omitempty"`
-	Command string  `json:"command"`
-}
 
 func (c *cli) serviceCommand() *cobra.Command {
 	group := &cobra.Command{
@@ -75,7 +53,7 @@ them. Without a command it lists them.`,
 	group.AddCommand(
 		&cobra.Command{
 			Use:               "list [NAME...]",
-			Short:             "Show services and their processes; exits with 1 if one has ended",
+			Short:             "Show services and their processes; exits with 1 if one has ended for good or keeps failing",
 			Args:              cobra.ArbitraryArgs,
 			ValidArgsFunction: c.completeServices,
 			RunE:              func(cmd *cobra.Command, names []string) error { return c.listServices(cmd.Context(), names) },
@@ -93,23 +71,9 @@ func (c *cli) listServices(ctx context.Context, names []string) error {
 		return err
 	}
 	defer client.Close()
-	if len(names) == 0 {
-		var list serviceList
-		if err := client.Call(ctx, "service.List", rpc.JSON, &serviceName{}, &list); err != nil {
-			return explain(err)
-		}
-		names = list.Services
-		slices.Sort(names)
-	}
-	processes := []serviceProcess{}
-	for _, name := range names {
-		var r serviceStatuses
-		if err := client.Call(ctx, "service.Statuses", rpc.JSON, &serviceName{name}, &r); err != nil {
-			return explain(err)
-		}
-		for _, p := range r.Status {
-			processes = append(processes, serviceProcess{name, p.PID, p.Status == nil, p.Memory, p.CPU, p.Command})
-		}
+	processes := []service.Status{}
+	if err := client.Call(ctx, "service.Processes", rpc.JSON, &names, &processes); err != nil {
+		return explain(err)
 	}
 	if c.json {
 		err = c.printJSON(processes)
@@ -118,22 +82,38 @@ func (c *cli) listServices(ctx context.Context, names []string) error {
 		if width, _, ok := terminalSize(c.out); ok {
 			limit = width
 		}
-		_, err = fmt.Fprint(c.out, servicesTable(processes).plain(colours(c.out), limit))
+		_, err = fmt.Fprint(c.out, servicesTable(processes, c.now()).plain(colours(c.out), limit))
 	}
-	if err == nil && slices.ContainsFunc(processes, func(p serviceProcess) bool { return !p.Running }) {
+	if err == nil && slices.ContainsFunc(processes, lost) {
 		return errSilent
 	}
 	return err
 }
 
-func servicesTable(list []serviceProcess) *table {
-	t := &table{columns: []column{{"SERVICE", false}, {"STATE", false}, {"PID", true}, {"MEMORY", true}, {"CPU %", true}, {"COMMAND", false}}}
+// lost tells whether somebody should look at a process: it has ended and is not
+// started again, or it fails again and again. One that waits for its next start is
+// as its settings want it.
+func lost(p service.Status) bool { return p.Failing || !p.Running && p.NextStart.IsZero() }
+
+func servicesTable(list []service.Status, now time.Time) *table {
+	t := &table{columns: []column{{"SERVICE", false}, {"STATE", false}, {"PID", true}, {"MEMORY", true}, {"CPU %", true}, {"LAST END", false}, {"COMMAND", false}}}
 	for _, p := range list {
-		state, memory, cpu := cell{"running", green}, humanize.Bytes(p.Memory), fmt.Sprintf("%.2f", p.CPU)
-		if !p.Running {
-			state, memory, cpu = cell{"ended", red}, "", ""
+		state, pid, memory, cpu := cell{p.State, red}, "", "", ""
+		switch {
+		case p.Running:
+			state, pid, memory, cpu = cell{p.State, green}, fmt.Sprint(p.PID), humanize.Bytes(p.Memory), fmt.Sprintf("%.2f", p.CPUPercent)
+		case !p.NextStart.IsZero():
+			left := max(0, p.NextStart.Sub(now)).Round(time.Second)
+			state = cell{"starts in " + left.String(), yellow}
 		}
-		t.add(cell{p.Service, plain}, state, cell{fmt.Sprint(p.PID), plain}, cell{memory, plain}, cell{cpu, plain}, cell{p.Command, plain})
+		if p.Failing {
+			state.style = red
+		}
+		end := p.LastEnd
+		if p.Failures > 1 {
+			end = fmt.Sprintf("%s (%d times)", end, p.Failures)
+		}
+		t.add(cell{p.Service, plain}, state, cell{pid, plain}, cell{memory, plain}, cell{cpu, plain}, cell{end, plain}, cell{p.Command, plain})
 	}
 	return t
 }

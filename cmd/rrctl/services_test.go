@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rr-systemd/rrd/services/lock"
+	"github.com/rr-systemd/rrd/services/service"
 )
 
 func TestMetricsCommand(t *testing.T) {
@@ -135,11 +136,21 @@ func TestServiceCommand(t *testing.T) {
 	d := &fakeDaemon{services: true}
 	dsn := d.serve(t)
 	code, out, errOut := runRRCtl(t, "service", "--socket", dsn)
-	if code != exitFailed || errOut != "" { // a process has ended
+	if code != exitFailed || errOut != "" { // a process has ended for good
 		t.Errorf("exit %d, %q", code, errOut)
 	}
-	golden(t, "service", out)
-	var list []serviceProcess
+	contains(t, "service", out, "starts in ", "exit status 255 (3 times)", "ended")
+	golden(t, "service", servicesTable([]service.Status{
+		{Service: "queue", PID: 70, Running: true, State: "running", CPUPercent: 1.5, Memory: 9e6, Command: "/usr/bin/php queue.php\x1b", LastEnd: "exit status 1"},
+		{Service: "ws", PID: 71, State: "pausing", NextStart: moment.Add(12300 * time.Millisecond), Failures: 3, Failing: true, LastEnd: "exit status 255", Command: "/usr/bin/php ws.php"},
+		{Service: "ws", PID: 72, State: "pausing", NextStart: moment.Add(-time.Second), Command: "/usr/bin/php ws.php"},
+		{Service: "ws", PID: 73, State: "ended", Command: "/usr/bin/php ws.php"},
+	}, moment).plain(false, 0))
+	calm := &fakeDaemon{services: true, calm: true}
+	if code, out, _ := runRRCtl(t, "service", "--socket", calm.serve(t)); code != 0 || !strings.Contains(out, "starts in ") {
+		t.Errorf("one waits for its next start: exit %d\n%s", code, out)
+	}
+	var list []service.Status
 	code, out, _ = runRRCtl(t, "service", "list", "queue", "--json", "--socket", dsn)
 	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 1 || !list[0].Running || list[0].PID != 70 {
 		t.Errorf("exit %d, %v\n%s", code, err, out)
@@ -170,7 +181,7 @@ func TestServiceCommand(t *testing.T) {
 	_, out, _ = runRRCtl(t, "--socket", dsn, "__complete", "service", "restart", "")
 	contains(t, "completion", out, "queue\n", "ws\n")
 	code, _, errOut = runRRCtl(t, "service", "--socket", new(fakeDaemon).serve(t))
-	if code != exitFailed || !strings.HasPrefix(errOut, "rrctl: the daemon does not know service.List: the section service is not in its configuration") {
+	if code != exitFailed || !strings.HasPrefix(errOut, "rrctl: the daemon does not know service.Processes: the section service is not in its configuration") {
 		t.Errorf("exit %d, %q", code, errOut)
 	}
 }

@@ -26,6 +26,36 @@ func TestEndedStaysListed(t *testing.T) {
 	})
 }
 
+// What rrctl tells its users from: who waits for the next start has not ended for
+// good.
+func TestStates(t *testing.T) {
+	bubble(t, func(t *testing.T, m *Manager, f *fakes) {
+		one := func() Status {
+			synctest.Wait()
+			return m.Processes()[0]
+		}
+		create(t, m, "a", settings("false", remain(1)))
+		if s := one(); s.State != "running" || !s.NextStart.IsZero() || s.LastEnd != "" {
+			t.Errorf("%+v", s)
+		}
+		for i, wait := range []time.Duration{1, 2, 4} {
+			f.last().end("exit status 1")
+			if s := one(); s.Running || s.State != "pausing" || !s.NextStart.Equal(time.Now().Add(wait*time.Second)) || s.Failures != i+1 || s.LastEnd != "exit status 1" || s.Failing != (i+1 == failing) {
+				t.Errorf("%+v", s)
+			}
+			time.Sleep(wait * time.Second)
+		}
+		if err := m.Terminate("a"); err != nil {
+			t.Error(err)
+		}
+		create(t, m, "a", settings("true", nil))
+		f.last().end("")
+		if s := one(); s.State != "ended" || !s.NextStart.IsZero() || s.Failures != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestRestartAfterExit(t *testing.T) {
 	bubble(t, func(t *testing.T, m *Manager, f *fakes) {
 		create(t, m, "a", settings("true", remain(7)))

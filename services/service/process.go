@@ -22,6 +22,8 @@ const (
 	ended   // by itself, for good
 )
 
+func (s state) String() string { return [...]string{"stopped", "running", "pausing", "ended"}[s] }
+
 // quick is how long a process must live for its end not to count as a failure to
 // start.
 const quick = 10 * time.Second
@@ -58,8 +60,9 @@ type process struct {
 	state    state
 	current  Process // the last one if none runs
 	started  time.Time
-	failures int    // in a row
-	why      string // the last end
+	next     time.Time // start, while it is pausing
+	failures int       // in a row
+	why      string    // the last end
 }
 
 // start starts the process, and somebody who looks after it. With again it is
@@ -149,6 +152,7 @@ func (p *process) failed(err error) {
 	p.state, p.why = pausing, err.Error()
 	p.failures++
 	wait := pause(p.settings.restart(), p.failures)
+	p.next = time.Now().Add(wait)
 	p.mu.Unlock()
 	p.log.Error("cannot start a service process", logkey.Service, p.service, logkey.Error, err, "next_start_in", wait.String())
 	p.changed()
@@ -219,6 +223,7 @@ func (p *process) ended(proc Process) (again bool) {
 		p.failures = 0
 	}
 	wait := pause(p.settings.restart(), p.failures)
+	p.next = time.Now().Add(wait)
 	p.mu.Unlock()
 	level, attrs := slog.LevelInfo, []slog.Attr{slog.String(logkey.Service, p.service), slog.Int(logkey.Worker, proc.PID())}
 	if why != "" {
@@ -251,20 +256,31 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Status is one process in figures.
+// Status is one process in figures, as service.Processes tells it.
 type Status struct {
-	Service    string
-	Command    string
-	PID        int // of the last process, if none runs
-	Running    bool
-	Started    time.Time
-	Memory     uint64  // bytes
-	CPUPercent float64 // CPU time in per cent of the life time
+	Service    string    `json:"service"`
+	Command    string    `json:"command"`
+	PID        int       `json:"pid"` // of the last process, if none runs
+	Running    bool      `json:"running"`
+	State      string    `json:"state"` // running, pausing until the next start, ended for good, stopped
+	Started    time.Time `json:"started,omitzero"`
+	NextStart  time.Time `json:"next_start,omitzero"`   // while it is pausing
+	Failures   int       `json:"failures,omitempty"`    // in a row
+	Failing    bool      `json:"failing,omitempty"`     // so many that the daemon is degraded
+	LastEnd    string    `json:"last_end,omitempty"`    // why it failed, "" for an end with status 0
+	Memory     uint64    `json:"memory,omitempty"`      // bytes
+	CPUPercent float64   `json:"cpu_percent,omitempty"` // CPU time in per cent of the life time
 }
 
 func (p *process) status() Status {
 	p.mu.Lock()
-	s := Status{Service: p.service, Command: strings.Join(p.settings.Command, " "), Running: p.state == running, Started: p.started}
+	s := Status{
+		Service: p.service, Command: strings.Join(p.settings.Command, " "), Running: p.state == running, State: p.state.String(),
+		Started: p.started, Failures: p.failures, Failing: p.failures >= failing, LastEnd: p.why,
+	}
+	if p.state == pausing {
+		s.NextStart = p.next
+	}
 	current := p.current
 	p.mu.Unlock()
 	if current == nil {
@@ -276,7 +292,12 @@ func (p *process) status() Status {
 		return s
 	}
 	var cpu time.Duration
-	s.Memory, cpu, s.Running = current.Usage()
+	if s.Memory, cpu, s.Running = current.Usage(); !s.Running {
+		s.State = ended.String() // just now, and nobody has noticed yet
+		if p.settings.RemainAfterExit {
+			s.State, s.NextStart = pausing.String(), time.Now().Add(p.settings.restart())
+		}
+	}
 	if age := time.Since(s.Started); age > 0 {
 		s.CPUPercent = 100 * cpu.Seconds() / age.Seconds()
 	}

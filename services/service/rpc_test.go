@@ -57,6 +57,21 @@ func TestEveryCodec(t *testing.T) {
 		f.last().end("exit status 1")
 		call("Terminate", name, &r)
 	}
+	if err := m.Create("a", settings("x", func(s *Settings) { s.ProcessNum = 2 })); err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range [][]string{{}, {"a"}} {
+		var list []Status
+		if err := c.Call(t.Context(), "service.Processes", wire.JSON, &names, &list); err != nil || len(list) != 2 || list[1].Memory != 4096 {
+			t.Errorf("%+v %v", list, err)
+		}
+	}
+	if err := c.Call(t.Context(), "service.Processes", wire.JSON, &[]string{"nope"}, new([]Status)); err == nil {
+		t.Error("an unknown service")
+	}
+	if err := m.Terminate("a"); err != nil {
+		t.Error(err)
+	}
 	if len(m.List()) != 0 {
 		t.Error(m.List())
 	}

@@ -25,7 +25,9 @@ import (
 	"github.com/rr-systemd/rrd/services/service/servicepb"
 )
 
-// Register adds RoadRunner's methods to s.
+// Register adds RoadRunner's methods to s, and service.Processes: the processes of
+// the named services, of all without a name, with what RoadRunner's messages have no
+// room for.
 func Register(s *rpc.Server, m *Manager) {
 	type name = servicepb.Service
 	type response = servicepb.Response
@@ -55,6 +57,20 @@ func Register(s *rpc.Server, m *Manager) {
 			reply.Status = append(reply.Status, p.message())
 		}
 		return err
+	})
+	rpc.Register(s, "service.Processes", rpc.Anyone, func(_ context.Context, names *[]string, reply *[]Status) error {
+		*reply = []Status{}
+		if len(*names) == 0 {
+			*reply = append(*reply, m.Processes()...)
+		}
+		for _, name := range *names {
+			list, err := m.Statuses(name)
+			if err != nil {
+				return err
+			}
+			*reply = append(*reply, list...)
+		}
+		return nil
 	})
 	// Deprecated there: it tells of the last process only.
 	rpc.Register(s, "service.Status", rpc.Anyone, func(_ context.Context, q *name, reply *servicepb.Status) error {
