@@ -44,15 +44,20 @@ func traced(ctx context.Context) *tracing {
 	return t
 }
 
+var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
 func (t *tracing) middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := t.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		ctx, span := t.tracer.Start(ctx, spanName(r), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(requestAttributes(r)...))
+		ctx, span := t.tracer.Start(ctx, spanName(r), serverSpan...)
 		if !span.IsRecording() {
 			t.inject(ctx, r.Header) // PHP is told that nobody records
 			next.ServeHTTP(w, r)
 			return
 		}
+		// Not at the start: a request that nobody records need not pay for them,
+		// and no sampler that OTEL_TRACES_SAMPLER can name looks at them.
+		span.SetAttributes(requestAttributes(r)...)
 		sw, done := newStatusWriter(w), false
 		defer func() { // also for an answer that is aborted
 			span.SetAttributes(semattr.Int("http.response.status_code", sw.final()), semattr.Int64("http.response.body.size", sw.bytes))
@@ -106,7 +111,7 @@ func spanName(r *http.Request) string {
 // methods of RFC 9110 and 5789; the conventions know no others.
 var knownMethods = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "CONNECT": true, "OPTIONS": true, "TRACE": true}
 
-// requestAttributes are there at the start, for samplers.
+// requestAttributes are what is known before the answer.
 func requestAttributes(r *http.Request) []semattr.KeyValue {
 	scheme := "http"
 	if r.TLS != nil {

@@ -9,9 +9,7 @@ import (
 	"runtime"
 
 	"github.com/google/uuid"
-	"go.opentelemetry.io/contrib/propagators/jaeger"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -56,13 +54,6 @@ func (p *Provider) Provider() trace.TracerProvider { return p.provider }
 
 // Close exports what is left, as long as ctx allows, and ends. It is idempotent.
 func (p *Provider) Close(ctx context.Context) error { return p.provider.Shutdown(ctx) }
-
-// Propagator reads and writes the header fields that carry a trace: those of
-// RoadRunner, the W3C's traceparent, tracestate and baggage, and Jaeger's
-// uber-trace-id. Where a request has both, the W3C's count.
-func Propagator() propagation.TextMapPropagator {
-	return propagation.NewCompositeTextMapPropagator(jaeger.Jaeger{}, propagation.TraceContext{}, propagation.Baggage{})
-}
 
 // describe has RoadRunner's attributes: dashboards count on them. Configured
 // values go first, then OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, then

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"github.com/rr-systemd/rrd/services/tracing/tracingtest"
@@ -67,24 +64,6 @@ func TestLostSpansAreTold(t *testing.T) {
 	}
 	if text := out.String(); strings.Count(text, "are lost") != 1 || !strings.Contains(text, "exported again\" lost=2") {
 		t.Errorf("log: %s", text)
-	}
-}
-
-func TestPropagator(t *testing.T) {
-	h := http.Header{
-		"Uber-Trace-Id": {"11111111111111111111111111111111:2222222222222222:0:1"},
-		"Traceparent":   {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
-	}
-	of := func() string {
-		ctx := Propagator().Extract(t.Context(), propagation.HeaderCarrier(h))
-		return trace.SpanContextFromContext(ctx).TraceID().String()
-	}
-	if id := of(); id != "4bf92f3577b34da6a3ce929d0e0e4736" {
-		t.Errorf("both: %s", id)
-	}
-	h.Del("Traceparent")
-	if id := of(); id != "11111111111111111111111111111111" {
-		t.Errorf("Jaeger alone: %s", id)
 	}
 }
 
