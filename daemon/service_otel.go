@@ -31,8 +31,13 @@ var otelModule = module{
 	start:  startOtel,
 }
 
-// lastSpans is how long a stop waits at most for a collector that does not answer.
-const lastSpans = 5 * time.Second
+// lastSpans is how long a stop waits at most for a collector that does not answer, or
+// hurriedSpans if the stop may not take its time: one that answers at once gets the
+// last spans all the same, and nothing is called lost where there is nothing.
+const (
+	lastSpans    = 5 * time.Second
+	hurriedSpans = 250 * time.Millisecond
+)
 
 func startOtel(d *Daemon, s *settings) (*service, error) {
 	c := s.modules["otel"].(*tracing.Config)
@@ -62,7 +67,11 @@ func startOtel(d *Daemon, s *settings) (*service, error) {
 		drain: func(ctx context.Context) { stop = ctx },
 		// Not in drain: the last calls of kv come after it.
 		close: func() error {
-			ctx, cancel := context.WithTimeout(stop, lastSpans)
+			limit := lastSpans
+			if stop.Err() != nil {
+				stop, limit = context.Background(), hurriedSpans
+			}
+			ctx, cancel := context.WithTimeout(stop, limit)
 			defer cancel()
 			if err := p.Close(ctx); err != nil {
 				log.Warn("the last spans are lost", logkey.Error, err)

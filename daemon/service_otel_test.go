@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -50,6 +51,39 @@ func TestTrace(t *testing.T) {
 	}
 	if r.Span("kv:has") == nil {
 		t.Error("no span of kv")
+	}
+}
+
+// A collector that takes connections and never answers holds the stop no longer than
+// lastSpans: the exporter's own limit of 10 s would not say that spans are lost.
+func TestCollectorThatHangs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts; the kernel does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, client := range []string{"http", "grpc"} {
+		a := newSite(t, kvOnly+"otel: {client: "+client+", endpoint: '"+l.Addr().String()+"', insecure: true}\n")
+		a.serve()
+		a.kv("Has", "cache", &kvv1.Item{Key: "a"})
+		a.stop()
+		if !a.output.has("the last spans are lost") {
+			t.Errorf("%s: the log does not say so", client)
+		}
+	}
+}
+
+// A start that fails has no spans to lose.
+func TestNoSpansAreLost(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	a := newSite(t, "version: \"3\"\notel: {exporter: stderr}\nmetrics: {address: '"+busy.Addr().String()+"'}\nrpc: {listen: 'unix://rpc.sock'}\n")
+	a.start()
+	if code := a.wait(); code != 1 || a.output.has("are lost") || !a.output.has("in use") {
+		t.Errorf("exit status %d", code)
 	}
 }
 
