@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 		echoWorker()
 		return
 	}
+	if os.Getenv("POOL_TEST_SHARED") != "" {
+		sharedWorker()
+		return
+	}
 	var err error
 	if spawner = worker.NewSpawner(); spawner == nil {
 		os.Exit(1)
