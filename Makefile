@@ -7,7 +7,7 @@ VERSION ?= 0.1.0
 LDFLAGS  = -s -w -X github.com/rr-systemd/rrd/daemon.Version=$(VERSION) \
            -X github.com/rr-systemd/rrd/daemon.BuildTime=$(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 
-.PHONY: all build run test test-go test-php ext-check lab lab-all fuzz property conformance bench endurance packages clean
+.PHONY: all build run test test-go test-php ext-check lab lab-all fuzz property conformance bench endurance transport packages clean
 
 all: build
 
@@ -80,6 +80,13 @@ bench: build
 # has what came of it.
 endurance:
 	$(GO) test ./daemon -run TestAllProtocolsUnderLoad -count=1 -v -timeout 3h -reloads 1000 -restarts 50
+
+# What the protocol promises of shared memory, at length: 10,000 random requests over
+# every way between daemon and worker, and a million requests among workers that are
+# killed. SEED=n for others. About two hours.
+transport:
+	$(GO) test ./tests/transport -run TestSameEverywhere -count=1 -v -timeout 3h -transport.requests 10000 -transport.seed $(or $(SEED),1)
+	$(GO) test ./pool -run TestNoByteOfAnother -count=1 -v -timeout 5h -pool.canaries 1000000
 
 packages:
 	VERSION=$(VERSION) packaging/build
