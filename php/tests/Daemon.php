@@ -23,8 +23,10 @@ final class Daemon
      * @param string $worker name of a script in tests/workers
      * @param array<string, string> $env of the worker
      * @param string $http more keys of the section http, as YAML flow: "max_request_size: 64"
+     * @param string $options of PHP
+     * @param array<string, mixed> $more sections of the configuration
      */
-    public function __construct(string $worker, array $env = [], string $http = '', string $options = '')
+    public function __construct(string $worker, array $env = [], string $http = '', string $options = '', array $more = [], int $workers = 1)
     {
         $this->dir = sys_get_temp_dir() . '/rr-test-' . bin2hex(random_bytes(6));
         mkdir($this->dir);
@@ -38,9 +40,9 @@ final class Daemon
             'server' => ['command' => $command, 'env' => ['TEST_DIR' => $this->dir] + $env],
             'rpc' => ['listen' => "unix://$this->dir/rpc.sock"],
             'logs' => ['level' => 'info'],
-        ], JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_PRETTY_PRINT));
+        ] + $more, JSON_THROW_ON_ERROR | JSON_UNESCAPED_SLASHES | JSON_PRETTY_PRINT));
         // JSON is YAML; the section http stays readable in the tests.
-        file_put_contents("$this->dir/rr.yaml", preg_replace('/^\{/', "{\"http\": {address: \"127.0.0.1:$this->port\", pool: {num_workers: 1}, uploads: {forbid: []}" . ($http === '' ? '' : ", $http") . '},', (string) file_get_contents("$this->dir/rr.yaml")));
+        file_put_contents("$this->dir/rr.yaml", preg_replace('/^\{/', "{\"http\": {address: \"127.0.0.1:$this->port\", pool: {num_workers: $workers}, uploads: {forbid: []}" . ($http === '' ? '' : ", $http") . '},', (string) file_get_contents("$this->dir/rr.yaml")));
         $log = fopen("$this->dir/log", 'ab');
         $this->process = proc_open([dirname(__DIR__, 2) . '/bin/rrd', '-c', "$this->dir/rr.yaml"], [['file', '/dev/null', 'r'], $log, $log], $pipes, $this->dir);
         $this->until(fn (): bool => ($socket = @stream_socket_client("tcp://127.0.0.1:$this->port")) !== false && fclose($socket), 'the server does not start');

@@ -108,7 +108,7 @@ final class Relay implements RelayInterface
             return false;
         }
         $answer = ['pid' => getmypid()];
-        $accepts = array_values(array_intersect($this->transport->abilities(), ['shm']));
+        $accepts = array_values(array_intersect($this->transport->abilities(), ['shm', 'slots']));
         $this->transport->sendText(json_encode($accepts === [] ? $answer : $answer + ['accepts' => $accepts]), Frame::CONTROL);
 
         return true;

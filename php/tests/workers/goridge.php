@@ -1,7 +1,8 @@
 <?php
 
 // A worker on RR\Goridge\Relay, which treats it as spiral/roadrunner-worker does.
-// Used by GoridgeRelayTest.
+// Used by
+// GoridgeRelayTest, and with HTTP set by SharedDaemonTest.
 
 declare(strict_types=1);
 
@@ -23,6 +24,9 @@ while (!(($frame = $relay->waitFrame())->flags & Frame::CONTROL)) {
     }
     $context = substr($frame->payload, 0, $frame->options[0]);
     $body = substr($frame->payload, $frame->options[0]);
+    if (getenv('HTTP')) {
+        $context = '{"status":200,"headers":{}}';
+    }
     [$command, $argument] = explode(' ', $body, 2) + ['', ''];
     switch ($command) {
         case 'error':
