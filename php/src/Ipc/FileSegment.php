@@ -31,6 +31,11 @@ final class FileSegment implements Segment
         return new self($file, $half);
     }
 
+    public function threshold(): int
+    {
+        return 32768;
+    }
+
     public function read(int $length): string
     {
         fseek($this->file, self::CONTROL + self::START);

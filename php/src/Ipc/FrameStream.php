@@ -89,11 +89,19 @@ class FrameStream implements Transport
     {
         if ($this->rest === '') {
             $bytes = $this->relay->read($this->chunk);
-            // As a rule it is a whole frame with one option: this is what a request costs.
-            if (strlen($bytes) >= 16 && $bytes[0] === "\x14") {
+            // As a rule it is a whole frame with one option, or with the three of shared
+            // memory: this is what a request costs.
+            $length = strlen($bytes);
+            $words = $length >= 24 ? $bytes[0] : '';
+            if ($words === "\x14") {
                 $h = unpack('x/Cflags/Vlength/Vcrc/vstream/Vcontext', $bytes);
-                if (strlen($bytes) === 16 + $h['length'] && $h['context'] <= $h['length'] && $h['stream'] < Frame::SHM && crc32(substr($bytes, 0, 6)) === $h['crc']) {
+                if ($length === 16 + $h['length'] && $h['context'] <= $h['length'] && $h['stream'] < Frame::SHM && crc32(substr($bytes, 0, 6)) === $h['crc']) {
                     return [$h['flags'], $h['stream'], substr($bytes, 16, $h['context']), substr($bytes, 16 + $h['context'])];
+                }
+            } elseif ($words === "\x16") {
+                $h = unpack('x/Cflags/Vlength/Vcrc/Cstream/x/Vcontext/Vpart/Vrest', $bytes);
+                if ($length === 24 + $h['length'] && $h['context'] === $h['length'] && $h['stream'] & Frame::SHM && crc32(substr($bytes, 0, 6)) === $h['crc']) {
+                    return [$h['flags'], $h['stream'], substr($bytes, 24), '', $h['part'], $h['rest']];
                 }
             }
         } else {

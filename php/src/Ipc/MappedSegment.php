@@ -33,6 +33,11 @@ final class MappedSegment implements Segment
         return new self($libc, $memory + self::CONTROL + self::START, $memory + self::CONTROL + $half + self::START);
     }
 
+    public function threshold(): int
+    {
+        return 8192;
+    }
+
     public function read(int $length): string
     {
         return \FFI::string($this->request, $length);

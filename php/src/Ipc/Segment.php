@@ -24,6 +24,12 @@ interface Segment
     /** Null when the memory cannot be used this way. */
     public static function open(int $fd, int $half): ?static;
 
+    /**
+     * The shortest body, in bytes, that is worth it: below, the handling costs
+     * more than the copies into the pipe and out of it.
+     */
+    public function threshold(): int;
+
     /** The first $length bytes of the request. */
     public function read(int $length): string;
 

@@ -21,8 +21,8 @@ use function strlen;
  */
 final class SharedMemory extends FrameStream
 {
-    /** Bodies of fewer bytes go through the pipe: below, the copies are cheaper than the handling. */
-    private const THRESHOLD = 8192;
+    /** Bodies of fewer bytes go through the pipe. */
+    private readonly int $threshold;
 
     /** The most that one part holds. */
     private readonly int $room;
@@ -42,6 +42,7 @@ final class SharedMemory extends FrameStream
         // Larger bodies do not come this way.
         parent::__construct($relay, 8192);
         $this->room = $half - Segment::START;
+        $this->threshold = $segment->threshold();
     }
 
     public function abilities(): array
@@ -95,7 +96,7 @@ final class SharedMemory extends FrameStream
     public function send(string $context, string $body, int $flags, int $stream): void
     {
         $rest = strlen($body);
-        if ($rest < self::THRESHOLD) {
+        if ($rest < $this->threshold) {
             parent::send($context, $body, $flags, $stream);
             if (!($stream & Frame::STREAM)) {
                 $this->occupied = false;
