@@ -144,3 +144,29 @@ func TestCheckConfigOfMiddleware(t *testing.T) {
 		t.Errorf("the check made the access log: %v", err)
 	}
 }
+
+// Workers learn where X-Sendfile may point, only if somebody listens to it.
+func TestSendfileEnv(t *testing.T) {
+	dir := t.TempDir()
+	for keys, want := range map[string]string{
+		``:                         "",
+		`, middleware: [gzip]`:     "",
+		`, middleware: [sendfile]`: "RR_SENDFILE=" + dir,
+		`, middleware: [gzip, sendfile], sendfile: {roots: [/usr, /var/../etc]}`: "RR_SENDFILE=/usr:/etc",
+	} {
+		s := decoded(t, "version: \"3\"\nserver: {command: /bin/true, dir: "+dir+"}\nhttp: {address: 127.0.0.1:0"+keys+"}\n")
+		spec, err := s.specHTTP("http.pool", s.http.Pool, wiring{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, entry := range spec.Env {
+			if strings.HasPrefix(entry, "RR_SENDFILE=") {
+				got = entry
+			}
+		}
+		if got != want {
+			t.Errorf("http with %q: %q, want %q", keys, got, want)
+		}
+	}
+}
