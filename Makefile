@@ -34,9 +34,13 @@ test-php: build
 	phpunit -c php
 	php/ext/check plain
 
-# The extension with the sanitizers and under valgrind; a few minutes.
+# The extension with the sanitizers and under valgrind, and the tests of applications
+# over HTTP on shared memory, with and without it; a few minutes.
 ext-check:
 	php/ext/check plain asan valgrind
+	mkdir -p bin && php/ext/compile bin/rr.so
+	RR_TEST_EXTENSION=$(CURDIR)/bin/rr.so $(GO) test -count=1 ./listeners/http
+	RR_TEST_EXTENSION=none $(GO) test -count=1 ./listeners/http
 
 # Boots a real systemd (tests/lab/README.md), installs our .deb there, and tries it.
 lab: packages

@@ -13,9 +13,11 @@ const (
 	// SharedMemory: bodies may go through the worker's Segment. It says so only if it
 	// was given one.
 	SharedMemory
+	// Slots: jobs and answers may go through the control page of the Segment.
+	Slots
 )
 
-var abilities = map[string]Ability{"stop": StopEarly, "body": AskBody, "shm": SharedMemory}
+var abilities = map[string]Ability{"stop": StopEarly, "body": AskBody, "shm": SharedMemory, "slots": Slots}
 
 // Accepts tells whether the worker has named the ability at the handshake.
 func (c *Channel) Accepts(a Ability) bool { return c.accepts&a != 0 }

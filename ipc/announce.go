@@ -13,11 +13,14 @@ const (
 const AnnounceEnv = "RR_IPC"
 
 // Announcement is the value of AnnounceEnv for a worker that has ControlFD and, if
-// half is not 0, as SegmentFD a segment with halves of that many bytes.
+// half is not 0, as SegmentFD a segment with halves of that many bytes and slots.
 func Announcement(half int) string {
 	text := "v=1,ctl=" + strconv.Itoa(ControlFD)
 	if half > 0 {
 		text += ",shm=" + strconv.Itoa(SegmentFD) + ",half=" + strconv.Itoa(half)
+		if littleEndian {
+			text += ",slots=1"
+		}
 	}
 	return text
 }

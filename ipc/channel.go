@@ -35,6 +35,7 @@ type Channel struct {
 	rest      frameRest
 	heard     bool // the worker has sent a frame since the job in work
 
+	slots   *slots   // nil: jobs and answers are frames in the pipes
 	shared  *Segment // nil: all goes over the pipes
 	owed    bool     // the worker did not ask for all parts of the job's body
 	doors   *doors   // nil: there is only one way to answer
@@ -87,6 +88,11 @@ func (c *Channel) Send(p *Payload) error {
 	}
 	c.streaming, c.upload, c.parts, c.rest = false, p.Upload, p.Parts, frameRest{}
 	c.heard, c.owed = false, false
+	if c.slots != nil {
+		if sent, err := c.sendSlot(p, bits); sent || err != nil {
+			return err
+		}
+	}
 	if c.sharesBody(p) {
 		return c.sendShared(p)
 	}
@@ -102,6 +108,9 @@ func (c *Channel) Send(p *Payload) error {
 
 // SendStop orders the worker to stop: the control frame {"stop":true}.
 func (c *Channel) SendStop() error {
+	if c.slots != nil {
+		return c.sendSlotStop()
+	}
 	var frame [goridge.HeaderSize + len(stopOrder)]byte
 	return c.t.write(goridge.AppendFrame(frame[:0], goridge.Control|goridge.CodecJSON, 0, []byte(stopOrder)), nil, nil)
 }
@@ -111,6 +120,9 @@ func (c *Channel) SendStop() error {
 func (c *Channel) CancelStream() error { return c.sendStreamBit(goridge.StopBit) }
 
 func (c *Channel) sendStreamBit(bit byte) error {
+	if c.slots != nil {
+		c.slots.loose = true
+	}
 	return c.t.write(goridge.AppendHeader(c.head[:0], 0, bit, 0), nil, nil)
 }
 
@@ -138,6 +150,15 @@ func (c *Channel) RecvInto(m *Message) error {
 		return c.nextShared(m)
 	case c.rest.left > 0:
 		return c.nextPart(m)
+	}
+	if c.slots != nil {
+		if entry, err := c.awaitSlot(); err != nil {
+			return err
+		} else if entry {
+			if ok, err := c.recvSlot(m); ok || err != nil {
+				return err
+			}
+		}
 	}
 	h, err := c.header()
 	for err == nil && h.Stream&goridge.BodyBit != 0 {
@@ -238,6 +259,11 @@ func (c *Channel) Interrupt() { _ = c.t.r.SetReadDeadline(time.Unix(1, 0)) }
 // Resume removes every deadline. No Interrupt may be under way.
 func (c *Channel) Resume() { _ = c.t.clearDeadline() }
 
+// WorkerEnded tells the channel that the process has ended. What has arrived can still
+// be received, then comes io.EOF at once, also if a child of the worker holds its
+// descriptors. It may be called by any goroutine, but not before Handshake returned.
+func (c *Channel) WorkerEnded() { c.t.workerEnded() }
+
 // Heard reports whether the worker has sent a frame since the last Send: then it has
 // read the job, at least in part.
 func (c *Channel) Heard() bool { return c.heard }
@@ -245,7 +271,12 @@ func (c *Channel) Heard() bool { return c.heard }
 // Pending reports whether there are unread bytes. Between two exchanges they
 // belong to no request (an answer too many, or text that PHP printed), and the
 // worker must be replaced: else the next request would get them.
-func (c *Channel) Pending() bool { return c.w > c.r || c.t.unread() > 0 }
+func (c *Channel) Pending() bool {
+	if c.slots != nil {
+		return c.slotPending()
+	}
+	return c.w > c.r || c.t.unread() > 0
+}
 
 // Close closes the descriptors and the segment; a Send or Recv in another goroutine
 // returns with os.ErrClosed. It is idempotent.
@@ -255,6 +286,7 @@ func (c *Channel) Close() error {
 		defer c.doors.mu.Unlock()
 	}
 	err := c.t.close()
+	c.wakeSlot()
 	c.shared.Close()
 	if c.doors != nil {
 		c.doors.close()

@@ -115,7 +115,11 @@ func (c *Channel) handshake(ctx context.Context, ownPID int) (int, error) {
 		c.accepts &^= SharedMemory
 	}
 	if !c.Accepts(SharedMemory) {
+		c.accepts &^= Slots
 		c.shared.Close()
+	}
+	if c.Accepts(Slots) && littleEndian {
+		c.slots = newSlots(c.shared)
 	}
 	c.consume(size)
 	c.started = true

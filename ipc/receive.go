@@ -24,6 +24,11 @@ func (c *Channel) header() (goridge.Header, error) {
 	if c.broken != nil {
 		return goridge.Header{}, c.broken
 	}
+	if c.slots != nil {
+		if err := c.skipWakes(); err != nil {
+			return goridge.Header{}, err
+		}
+	}
 	if err := c.need(goridge.HeaderSize); err != nil {
 		return goridge.Header{}, err
 	}

@@ -21,6 +21,9 @@ func (c *Channel) sharesBody(p *Payload) bool {
 // FrameSize is how many bytes Send writes into the pipe before it waits for anything,
 // the header included.
 func (c *Channel) FrameSize(p *Payload) int64 {
+	if c.slots != nil && c.fitsSlot(p) {
+		return 0
+	}
 	if c.sharesBody(p) {
 		return goridge.HeaderSize + 3*goridge.OptionSize + int64(len(p.Context))
 	}

@@ -389,7 +389,7 @@ func TestSegmentOutlivesItsUsers(t *testing.T) {
 }
 
 func TestAnnouncement(t *testing.T) {
-	if got := Announcement(65536); got != "v=1,ctl=3,shm=4,half=65536" {
+	if got := Announcement(65536); got != "v=1,ctl=3,shm=4,half=65536,slots=1" {
 		t.Error(got)
 	}
 	if got := Announcement(0); got != "v=1,ctl=3" {

@@ -27,6 +27,7 @@ type transport struct {
 	rc, wc     syscall.RawConn
 	deadline   time.Time
 	closed     atomic.Bool
+	gone       atomic.Bool // the worker has ended
 	readFn     func(fd uintptr) bool
 	writeFn    func(fd uintptr) bool
 	unreadFn   func(fd uintptr)
@@ -140,8 +141,37 @@ func (t *transport) read() (int, error) {
 		return n, nil
 	case err == nil, errors.Is(err, unix.ECONNRESET):
 		return 0, io.EOF
+	case t.gone.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		return t.readLast()
 	}
 	return 0, t.ioError("receive from", err)
+}
+
+// readLast reads what a worker that has ended has left.
+func (t *transport) readLast() (int, error) {
+	err := t.rc.Control(func(fd uintptr) { t.tryRead(fd) })
+	n := t.n
+	t.dst = nil
+	switch {
+	case err != nil:
+		return 0, t.ioError("receive from", err)
+	case t.err != nil || n <= 0:
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// workerEnded makes reads return at once, with what is there or io.EOF.
+func (t *transport) workerEnded() {
+	t.gone.Store(true)
+	t.interruptIfGone()
+}
+
+// interruptIfGone is called after a deadline was set: that of workerEnded stays.
+func (t *transport) interruptIfGone() {
+	if t.gone.Load() {
+		_ = t.r.SetReadDeadline(time.Unix(1, 0))
+	}
 }
 
 func (t *transport) tryWrite(fd uintptr) bool {
@@ -248,6 +278,7 @@ func (t *transport) setReadDeadline(at time.Time) error {
 	if err := t.r.SetReadDeadline(at); err != nil {
 		return t.ioError("set a deadline for", err)
 	}
+	t.interruptIfGone()
 	return nil
 }
 
@@ -264,6 +295,7 @@ func (t *transport) forceDeadline(at time.Time) error {
 			return t.ioError("set a deadline for", err)
 		}
 	}
+	t.interruptIfGone()
 	return nil
 }
 

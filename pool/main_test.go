@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	os.RemoveAll(extensionDir)
 	if err = spawner.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rr-systemd/rrd/ipc"
 	"github.com/rr-systemd/rrd/pool"
 	"github.com/rr-systemd/rrd/pool/worker"
 )
@@ -35,9 +36,19 @@ func serveApp(t testing.TB, c Config, pc pool.Config, change ...func(*Options)) 
 func serveScript(t testing.TB, script string, c Config, pc pool.Config, change ...func(*Options)) *testServer {
 	t.Helper()
 	spawner := worker.NewSpawner()
+	spec := worker.Spec{Argv: []string{"php", "-n", "-d", "opcache.enable_cli=0"}, Env: os.Environ()}
+	// RR_TEST_EXTENSION=/path/of/rr.so runs all tests of applications over slots,
+	// RR_TEST_EXTENSION=none over shared memory without them; see make ext-check.
+	if ext := os.Getenv("RR_TEST_EXTENSION"); ext != "" {
+		spec.Half = ipc.MinHalf
+		if ext != "none" {
+			spec.Argv = append(spec.Argv, "-d", "extension="+ext)
+		}
+	}
+	spec.Argv = append(spec.Argv, script)
 	p, err := pool.New(pool.Options{
 		Name: "http", Config: pc, Spawner: spawner, Log: slog.New(slog.DiscardHandler),
-		Spec: worker.Spec{Argv: []string{"php", "-n", "-d", "opcache.enable_cli=0", script}, Env: os.Environ()},
+		Spec: spec,
 	})
 	if err != nil {
 		t.Fatal(err)

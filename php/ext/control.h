@@ -12,7 +12,6 @@
 #define RR_CONTROL 0x01 /* flags of a frame */
 #define RR_STREAM 0x01 /* stream bits of a frame */
 #define RR_PIPE 0x40   /* of an entry: the frame is in the pipe, and all that follows */
-#define RR_STRAY 0x80000000u
 
 /* One direction. seq is written last, with release order, and read first. */
 typedef struct {
@@ -23,7 +22,8 @@ typedef struct {
 	uint32_t context;
 	uint32_t part;
 	uint32_t rest;  /* 0 in this version */
-	uint32_t taken; /* of the request: the last seq that the worker has begun to read */
+	uint32_t mark;  /* by the worker; request: the last seq that it has begun to read,
+	                   response: not 0 when it has sent more than it was asked for */
 	uint32_t unused[8];
 } rr_entry;
 

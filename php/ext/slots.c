@@ -8,8 +8,8 @@
  *     |                          v
  *     +-- entry with PIPE --> piped -- request entry -->
  *
- * What is sent when nothing is asked for (idle) belongs to no request: the entry
- * gets a number that the daemon takes for an answer too many. */
+ * What is sent when nothing is asked for (idle) belongs to no request: the response
+ * entry gets a mark, and the daemon replaces the worker. */
 #include "php_rr.h"
 #include "control.h"
 #include "zend_exceptions.h"
@@ -151,7 +151,7 @@ PHP_METHOD(RR_Ext_Slots, __construct)
 	s->size = (size_t) st.st_size;
 	s->half = half;
 	s->state = IDLE;
-	s->seq = __atomic_load_n(&control->request.taken, __ATOMIC_ACQUIRE);
+	s->seq = __atomic_load_n(&control->request.mark, __ATOMIC_ACQUIRE);
 }
 
 static inline unsigned char *half_of(rr_slots *s, int which)
@@ -199,7 +199,7 @@ PHP_METHOD(RR_Ext_Slots, wait)
 		RETURN_THROWS();
 	}
 	/* From here on the daemon gives the request to no other worker. */
-	__atomic_store_n(&request->taken, seq, __ATOMIC_RELEASE);
+	__atomic_store_n(&request->mark, seq, __ATOMIC_RELEASE);
 	s->seq = seq;
 
 	flags = request->flags;
@@ -237,8 +237,8 @@ PHP_METHOD(RR_Ext_Slots, wait)
 	} ZEND_HASH_FILL_END();
 }
 
-/* Makes the response entry visible; false: the daemon is gone. */
-static bool slots_publish(rr_slots *s, uint32_t seq, uint32_t flags, uint32_t stream, uint32_t context, uint32_t part)
+/* Makes the response entry visible and wakes the daemon; false: it is gone. */
+static bool slots_publish(rr_slots *s, uint32_t flags, uint32_t stream, uint32_t context, uint32_t part)
 {
 	rr_entry *response = &s->control->response;
 
@@ -247,7 +247,7 @@ static bool slots_publish(rr_slots *s, uint32_t seq, uint32_t flags, uint32_t st
 	response->context = context;
 	response->part = part;
 	response->rest = 0;
-	__atomic_store_n(&response->seq, seq, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&response->seq, s->seq, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&response->waits, __ATOMIC_SEQ_CST) == 0) {
 		return true;
 	}
@@ -266,9 +266,11 @@ static bool slots_redirect(rr_slots *s)
 	switch (s->state) {
 		case WORKING:
 			s->state = PIPED;
-			return slots_publish(s, s->seq, 0, RR_PIPE, 0, 0);
+			return slots_publish(s, 0, RR_PIPE, 0, 0);
 		case IDLE:
-			return slots_publish(s, s->seq ^ RR_STRAY, 0, RR_PIPE, 0, 0);
+			/* The entry may hold the answer that was asked for: it stays. */
+			__atomic_store_n(&s->control->response.mark, 1, __ATOMIC_RELEASE);
+			return true;
 		case PIPED:
 			break;
 	}
@@ -306,7 +308,7 @@ PHP_METHOD(RR_Ext_Slots, answer)
 	memcpy(half, ZSTR_VAL(body), ZSTR_LEN(body));
 	memcpy(half + ZSTR_LEN(body), ZSTR_VAL(context), ZSTR_LEN(context));
 	s->state = IDLE;
-	if (!slots_publish(s, s->seq, (uint32_t) (flags & 0xff), 0, (uint32_t) ZSTR_LEN(context), (uint32_t) ZSTR_LEN(body))) {
+	if (!slots_publish(s, (uint32_t) (flags & 0xff), 0, (uint32_t) ZSTR_LEN(context), (uint32_t) ZSTR_LEN(body))) {
 		RETURN_THROWS();
 	}
 	RETURN_TRUE;

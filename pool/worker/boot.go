@@ -162,6 +162,7 @@ func (w *Worker) handshake(ctx context.Context, spec *Spec) error {
 			}
 			return err
 		}
+		w.onEnd(w.Channel.WorkerEnded)
 		if out, text := w.Channel.Stdout(); out != nil {
 			w.readStdout(out, text)
 		}

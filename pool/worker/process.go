@@ -55,6 +55,7 @@ type Process struct {
 	reaped bool
 	ending bool // stdout is not read any more
 	exit   Exit
+	ended  func() // called as soon as the process has ended; see onEnd
 	done   chan struct{}
 
 	requestMu sync.Mutex
@@ -166,10 +167,28 @@ func (p *Process) dead() bool {
 	return err != nil || info.Signo != 0
 }
 
+// onEnd has f called as soon as the process has ended; long before Done, which waits
+// for its output.
+func (p *Process) onEnd(f func()) {
+	p.mu.Lock()
+	p.ended = f
+	reaped := p.reaped
+	p.mu.Unlock()
+	if reaped {
+		f()
+	}
+}
+
 // run reads the output and waits for the end.
 func (p *Process) run() {
 	p.reading.Go(p.stderr.pump)
 	p.wait()
+	p.mu.Lock()
+	ended := p.ended
+	p.mu.Unlock()
+	if ended != nil {
+		ended()
+	}
 	_ = p.leaf.Kill() // what it started ends with it, and lets go of its output
 	p.stderr.stopAfter(drainTime)
 	p.mu.Lock()

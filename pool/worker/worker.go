@@ -114,6 +114,9 @@ func (w *Worker) End() {
 // byte of p: then p had no effect and may be given to another worker. In doubt
 // it is false.
 func (w *Worker) Untouched(p *ipc.Payload) bool {
+	if taken, known := w.Channel.Taken(); known {
+		return !taken
+	}
 	if !w.WrittenAtOnce(p) || w.Channel.Heard() {
 		return false
 	}
