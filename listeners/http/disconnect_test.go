@@ -65,7 +65,12 @@ func TestDisconnectReachesTheWorker(t *testing.T) {
 		waitFor(t, "the second request", func() bool { return s.Stats().Active == 2 })
 		_ = waiting.Close()
 		waitFor(t, "it to leave the queue", func() bool { return s.Stats().Active == 1 })
-		if err := os.WriteFile(file, []byte("news"), 0o600); err != nil {
+		// Whole at once: PHP reads it as soon as it is there.
+		err := os.WriteFile(file+".new", []byte("news"), 0o600)
+		if err == nil {
+			err = os.Rename(file+".new", file)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		if res := busy.receive("GET"); res.text != "news" {
