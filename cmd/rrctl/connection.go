@@ -34,13 +34,17 @@ func (c *connection) Call(ctx context.Context, method string, codec rpc.Codec, a
 	if limit == 0 && !lasting[method] {
 		limit = answerTimeout
 	}
-	if limit == 0 {
-		return c.Client.Call(ctx, method, codec, arg, reply)
+	limited := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	err := c.Client.Call(limited, method, codec, arg, reply)
-	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+	switch {
+	case errors.Is(err, rpc.ErrClosed):
+		return fmt.Errorf("the daemon ended, or was restarted, before it answered %s", method)
+	case !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
 		return err
 	}
 	text := "it hangs, or the machine is overloaded"

@@ -26,7 +26,7 @@ func TestNoAnswer(t *testing.T) {
 		{[]string{"top", "-n", "1"}, "did not answer rrd.Status"},
 		{[]string{"kv", "get", "cache", "key"}, "did not answer kv.MGet"},
 		{[]string{"locks"}, "did not answer lock.List"},
-		{[]string{"service"}, "did not answer service.List"},
+		{[]string{"service"}, "did not answer service.Processes"},
 		{[]string{"metrics"}, "did not answer rrd.Metrics"},
 		{[]string{"reload"}, "the daemon did not answer rrd.Reload within 50ms: it goes on with what it does"},
 		{[]string{"reset", "http"}, "did not answer resetter.Reset"},
@@ -44,6 +44,31 @@ func TestNoAnswer(t *testing.T) {
 		t.Errorf("no time at all: exit %d", code)
 	}
 	contains(t, "no time at all", errOut, "write a time such as")
+}
+
+// A daemon that is killed in the middle of a call.
+func TestDaemonEnds(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "short.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+	}()
+	defer func() { _ = l.Close(); <-done }()
+	code, out, errOut := runRRCtl(t, "reload", "--socket", "unix://"+l.Addr().String())
+	if code != exitFailed || out != "" || errOut != "rrctl: the daemon ended, or was restarted, before it answered rrd.Reload\n" {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, out, errOut)
+	}
 }
 
 // A method that was renamed would get the limit of quick ones.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,7 +98,7 @@ func (d *doctor) judge(p *phpFacts) {
 	}
 	d.check("memory_limit", p.INI["memory_limit"] != "-1", note, "memory_limit = "+p.INI["memory_limit"],
 		"a leak grows until the machine is full: set it in "+ini(p)+", or http.pool.limits.memory and http.pool.supervisor.max_worker_memory")
-	d.check("display_errors", !iniOn(p.INI["display_errors"]) || p.INI["display_errors"] == "stderr", note, "display_errors = "+p.INI["display_errors"],
+	d.check("display_errors", !iniOn(p.INI["display_errors"]) || p.INI["display_errors"] == "stderr", note, "display_errors = "+cmp.Or(p.INI["display_errors"], "off"),
 		"display_errors = stderr in "+ini(p)+": an error that is printed before the worker is ready breaks its channel")
 	if p.INI["max_execution_time"] != "0" && p.INI["max_execution_time"] != "" {
 		d.add("max_execution_time", warning, p.INI["max_execution_time"]+" s", "set it to 0 for the command line: it would end workers; http.pool.supervisor.exec_ttl bounds requests")

@@ -63,7 +63,20 @@ func (c *cli) kv(ctx context.Context, method, storage string, items ...*kvv1.Ite
 	defer client.Close()
 	var r kvv1.Response
 	err = client.Call(ctx, "kv."+method, rpc.Proto, &kvv1.Request{Storage: storage, Items: items}, &r)
-	return r.GetItems(), explain(err)
+	return r.GetItems(), kvCause(explain(err))
+}
+
+// kvCause is the error without the names of RoadRunner's operations, which PHP
+// clients look for: "rpc_mget: no such storage: x".
+func kvCause(err error) error {
+	if err == nil {
+		return nil
+	}
+	operation, cause, ok := strings.Cut(err.Error(), ": ")
+	if !ok || !strings.HasPrefix(operation, "rpc_") {
+		return err
+	}
+	return errors.New(strings.TrimSpace(cause))
 }
 
 func kvKeys(keys []string) []*kvv1.Item {

@@ -30,6 +30,10 @@ func (c *cli) locksCommand() *cobra.Command {
 			if c.json {
 				return c.printJSON(list)
 			}
+			if len(list) == 0 {
+				_, err := fmt.Fprintln(c.out, "no lock is held")
+				return err
+			}
 			limit := 0
 			if width, _, ok := terminalSize(c.out); ok {
 				limit = width

@@ -73,12 +73,23 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%s (see %s --help)", text, cmd.CommandPath())}
 }
 
+// given says how many arguments there are, and which.
+func given(args []string) string {
+	switch len(args) {
+	case 0:
+		return "an argument is missing"
+	case 1:
+		return fmt.Sprintf("the argument %q does not fit", args[0])
+	}
+	return fmt.Sprintf("the arguments %q do not fit", args)
+}
+
 // wrapUsage makes wrong arguments of all commands usage errors.
 func wrapUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+				return usageError{fmt.Errorf("%s: write %s (see %s --help)", given(args), strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.CommandPath())}
 			}
 			return nil
 		}

@@ -100,7 +100,7 @@ func TestKVCommand(t *testing.T) {
 		{"clear cache", exitUsage, "", "rrctl: this deletes every key of cache, with redis and memcached those of others in the same database too: say --yes\n"},
 		{"clear cache --yes", 0, "", ""},
 		{"ls cache --json", 0, "{\n  \"keys\": []\n}\n", ""},
-		{"get cache", exitUsage, "", "rrctl: accepts 2 arg(s), received 1 (see rrctl kv get --help)\n"},
+		{"get cache", exitUsage, "", "rrctl: the argument \"cache\" does not fit: write rrctl kv get STORAGE KEY (see rrctl kv get --help)\n"},
 		{"set cache a b --ttl -1s", exitUsage, "", "rrctl: --ttl -1s is negative\n"},
 		{"clera cache", exitUsage, "", "rrctl: unknown command \"clera\", did you mean clear? (see rrctl kv --help)\n"},
 	} {
@@ -163,7 +163,7 @@ func TestServiceCommand(t *testing.T) {
 	}{
 		{[]string{"restart", "queue", "ws"}, 0, "queue: restarted\nws: restarted\n", ""},
 		{[]string{"terminate", "nope", "ws"}, 1, "ws: terminated\n", "rrctl: cannot terminate nope: the service with NAME nope doesn't exist\n"},
-		{[]string{"restart"}, exitUsage, "", "rrctl: requires at least 1 arg(s), only received 0 (see rrctl service restart --help)\n"},
+		{[]string{"restart"}, exitUsage, "", "rrctl: an argument is missing: write rrctl service restart NAME... (see rrctl service restart --help)\n"},
 		{[]string{"list", "nope"}, 1, "", "rrctl: the service with NAME nope doesn't exist\n"},
 		{[]string{"create", "x", "sleep 1", "--env", "A"}, exitUsage, "", "rrctl: --env A: write NAME=VALUE\n"},
 		{[]string{"create", "x", "sleep 1", "--stop-timeout", "1500ms"}, exitUsage, "", "rrctl: --stop-timeout 1.5s: write whole seconds\n"},

@@ -72,6 +72,24 @@ want restart 'restarted' "$($rpc service restart program 2>&1)"
 until_true 30 eval '[ "$(pgrep -fc "sleep 98765")" = 2 ]'
 want leaves-are-removed '^2$' "$(leaves)"
 
+# --- rrctl and the journal, systemd
+want logs 'program says hello' "$($rpc logs --channel service 2>&1)"
+want logs-of-a-worker 'program says hello service=program$' "$($rpc logs --worker "$(pgrep -f 'sh /srv/app/program.sh' | head -1)" -n 1 2>&1)"
+want logs-by-level '^((-- No entries --)?|.*ended.*)$' "$($rpc logs --channel service -p err -n 1 2>&1)"
+want logs-json '"RR_SERVICE":"program"' "$($rpc logs --channel service -n 1 --json 2>&1)"
+want logs-grep '^0$' "$($rpc logs --channel service -g 'no such line at all' -n all 2>/dev/null | grep -vc -e '-- No entries --')"
+timeout 20 $rpc logs -f -n 0 --channel service >/tmp/followed &
+follower=$!
+until_true 20 eval "$rpc service restart program && sleep 1 && grep -q 'program says hello' /tmp/followed" && ok logs-follow || bad logs-follow "$(cat /tmp/followed)"
+kill $follower; wait $follower 2>/dev/null
+until_true 30 eval '[ "$(pgrep -fc "sleep 98765")" = 2 ]'
+units=$($rpc units 2>&1)
+want units-exit '^0$' "$($rpc units >/dev/null 2>&1; echo $?)"
+want units-service 'rr@app\.service +active \(running\)' "$units"
+want units-json '"unit": "rr@app\.service"' "$($rpc units --json 2>&1)"
+want units-of-all 'rr@app\.service' "$(rrctl units 2>&1)"
+want units-none '^1$' "$(rrctl -i nothing units >/dev/null 2>&1; echo $?)"
+
 # --- locks
 lock() { php /srv/app/lock.php "$@"; }
 want lock '"ok":true' "$(lock Lock written a 3600000000)"
