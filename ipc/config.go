@@ -38,7 +38,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("shm: unknown value %q: write %s or %s", c.Shm, ShmAuto, ShmOff)
 	}
 	if c.Half < MinHalf || c.Half > MaxHalf || c.Half%HalfStep != 0 {
-		return fmt.Errorf("half: %d bytes are not possible: write a multiple of 4K from 64K to 64M, for example 1M", c.Half)
+		return fmt.Errorf("half: %d bytes are not possible: write a multiple of 4K from 64K to 64M, for example 256K", c.Half)
 	}
 	return nil
 }

@@ -167,7 +167,7 @@ func everyWay(t *testing.T) []*instance {
 		start(t, "shared memory", "", "", ""),
 		start(t, "small shared memory, protobuf", "ipc: {half: 64K}", "  codec: proto", ""),
 		start(t, "shared memory without FFI", "", "", "-d ffi.enable=0"),
-		start(t, "shared memory, bodies that arrive", "ipc: {half: 256K}", "  request_streaming: true", ""),
+		start(t, "shared memory, bodies that arrive", "ipc: {half: 1M}", "  request_streaming: true", ""),
 	}
 	// The extension is built by the package's build and by make test-php.
 	if so := os.Getenv("RR_EXTENSION"); so != "" {
