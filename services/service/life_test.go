@@ -44,6 +44,7 @@ func TestStates(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 			time.Sleep(wait * time.Second)
+			synctest.Wait() // until it is started
 		}
 		if err := m.Terminate("a"); err != nil {
 			t.Error(err)
