@@ -70,11 +70,7 @@ func TestStartBadDirectory(t *testing.T) {
 }
 
 func TestStartIsParallel(t *testing.T) {
-	begin := time.Now()
-	newPool(t, Config{NumWorkers: 6}, withSpec(phpSpec(t, "slowboot", "400")))
-	if d := time.Since(begin); d > 2*time.Second {
-		t.Errorf("6 workers of 400 ms took %s", d)
-	}
+	newPool(t, Config{NumWorkers: 6}, withSpec(phpSpec(t, "meet", t.TempDir(), "6")))
 }
 
 func TestExecBeforeStartAndAfterStop(t *testing.T) {

@@ -52,6 +52,16 @@ switch ($mode) {
     case 'print': echo "PHP Warning: something is wrong\n"; sleep(3600);
     case 'fatal': undefined_function();
     case 'slowboot': usleep(1000 * (int) $argv[2]); break;
+    case 'meet': // boots when $argv[3] processes boot at the same time
+        touch("{$argv[2]}/" . getmypid());
+        for ($i = 0; count(scandir($argv[2])) - 2 < (int) $argv[3]; $i++) {
+            if ($i > 6000) {
+                fwrite(STDERR, "nobody else boots\n");
+                exit(1);
+            }
+            usleep(10000);
+        }
+        break;
     case 'once': // boots only while the file exists
         if (!file_exists($argv[2])) {
             fwrite(STDERR, "no {$argv[2]}\n");
