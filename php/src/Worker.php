@@ -240,18 +240,47 @@ final class Worker
         $logged = ini_get('log_errors') && ini_get('error_log') === '';
         ini_set('display_errors', $logged ? '0' : 'stderr');
 
-        register_shutdown_function(function (): void {
-            if ($this->busy) {
-                // No answer is sent on purpose: the server learns from the end of
-                // the process that the request failed, and gives it no other one.
-                self::log('rr: the worker ends in the middle of a request'
-                    . (self::fatal() ? '' : ': the application called exit() or die()'));
-            }
-        });
+        register_shutdown_function($this->ended(...), 2);
     }
 
-    private static function fatal(): bool
+    /**
+     * The end of the process. No answer is sent on purpose: the server learns from
+     * it that the request failed, and gives the worker no other one.
+     *
+     * @param int $later how often to go behind the functions of the application, which may answer still
+     */
+    private function ended(int $later): void
     {
-        return (bool) ((error_get_last()['type'] ?? 0) & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR | E_PARSE));
+        if (!$this->busy) {
+            return;
+        }
+        if (($fatal = self::fatal()) !== null) {
+            self::log("rr: the worker ends in the middle of a request: $fatal");
+            // Nobody gets the error page that a framework prints now.
+            ob_start(static fn (): string => '');
+        } elseif ($later > 0) {
+            register_shutdown_function($this->ended(...), $later - 1);
+        } else {
+            self::log('rr: the worker ends in the middle of a request: the application called exit() or die()');
+        }
+    }
+
+    /**
+     * The error that ends the process, in one line; null when it is another end.
+     *
+     * @internal
+     */
+    public static function fatal(): ?string
+    {
+        $error = error_get_last();
+        $name = match ($error['type'] ?? 0) {
+            E_ERROR, E_CORE_ERROR, E_RECOVERABLE_ERROR => 'fatal error',
+            E_COMPILE_ERROR => 'compile error',
+            E_USER_ERROR => 'user error',
+            E_PARSE => 'parse error',
+            default => null,
+        };
+
+        return $name === null ? null : "$name: " . strtok($error['message'], "\n") . " ({$error['file']}:{$error['line']})";
     }
 }

@@ -259,6 +259,37 @@ final class HttpWorkerTest extends TestCase
     }
 
     /** A session belongs to its cookie and to no other request of the process. */
+    /** After output past the buffers PHP can keep no sessions apart: no other request may come to this process. */
+    public function testOutputPastTheBuffers(): void
+    {
+        self::assertSame('printed', $this->get('/unbuffered')['body']);
+        $this->server->request(['uri' => 'http://shop.local/']);
+        self::assertSame('{"stop":true}', $this->server->frame()['context'], 'another worker gets this request');
+        self::assertSame(0, $this->server->wait());
+        self::assertSame(1, substr_count($this->server->stderr(), 'rr: output after the removal of all output buffers (' . __DIR__ . '/workers/http.php:'));
+    }
+
+    /** A worker that replaces another would print the same again. */
+    public function testOutputBeforeTheFirstRequest(): void
+    {
+        $this->server = new Server('http', ['UNBUFFERED' => '1']);
+        self::assertSame(201, $this->get('/')['status']);
+        self::assertSame(201, $this->get('/')['status']);
+        self::assertSame(1, substr_count($this->server->stderr(), 'rr: output before the first request (' . __DIR__ . '/workers/http.php:'));
+    }
+
+    /** Whatever PHP refuses to change, the id of another visitor is never seen. */
+    public function testSessionsAfterOutput(): void
+    {
+        foreach ([['1', 500], ['0', 200]] as [$cookies, $status]) {
+            $this->server = new Server('http', ['UNBUFFERED' => 'session'], ['-d', "session.use_cookies=$cookies", '-d', 'session.cache_limiter=']);
+            $response = $this->get('/session-id');
+            self::assertSame($status, $response['status']);
+            self::assertStringNotContainsString('jane', $response['body']);
+            self::assertStringNotContainsString('jane', $this->get('/session-id', ['cookies' => ['PHPSESSID' => 'joe']])['body']);
+        }
+    }
+
     public function testSessions(): void
     {
         $folder = sys_get_temp_dir() . '/rr-sessions-' . bin2hex(random_bytes(4));

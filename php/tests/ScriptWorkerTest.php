@@ -67,6 +67,50 @@ final class ScriptWorkerTest extends TestCase
         self::assertStringNotContainsString('exit()', self::daemon()->log());
     }
 
+    /** Shutdown functions and destructors print into the answer, and run before it is complete. */
+    public function testEnd(): void
+    {
+        foreach (['' => ' destroyed', '?exit' => ' shut down later destroyed', '?stop' => ' shut down'] as $query => $end) {
+            // The functions of one request would run at the end of the worker.
+            $daemon = new Daemon('scripts');
+            $response = $daemon->get("/shutdown.php$query");
+            self::assertSame([200, "page$end"], [$response['status'], $response['body']]);
+            self::assertSame(201, $daemon->get('/')['status']);
+            self::assertStringNotContainsString('exit()', $daemon->log());
+        }
+    }
+
+    public function testFatalError(): void
+    {
+        $response = self::daemon()->get('/fatal.php');
+        self::assertSame(500, $response['status']);
+        self::assertStringNotContainsString('half a page', $response['body']);
+        $log = self::daemon()->log();
+        self::assertStringContainsString('rr: the worker ends in the middle of a request: fatal error: Allowed memory size of 16777216 bytes exhausted', $log);
+        self::assertStringNotContainsString('half a page', $log);
+        self::assertStringNotContainsString('an error page', $log);
+        self::assertSame(201, self::daemon()->get('/')['status']);
+    }
+
+    /** Nothing that a script does to a variable or to the environment reaches the next one. */
+    public function testNothingIsLeft(): void
+    {
+        for ($i = 0; $i < 2; ++$i) {
+            self::assertSame([null, null, 'of the worker', null, false, 'set'], json_decode(self::daemon()->get('/variables.php')['body'], true));
+        }
+    }
+
+    public function testOutputPastTheBuffers(): void
+    {
+        $cookie = ['Cookie: PHPSESSID=' . self::daemon()->get('/login.php?user=jane')['cookies']['PHPSESSID']];
+        for ($i = 1; $i <= 2; ++$i) {
+            self::assertSame(200, self::daemon()->get('/unbuffered.php', $cookie)['status']);
+            self::assertNull(json_decode(self::daemon()->get('/login.php')['body'])[0]);
+            self::assertSame('jane', json_decode(self::daemon()->get('/login.php', $cookie)['body'])[0]);
+            self::assertSame($i, substr_count(self::daemon()->log(), 'the worker is replaced'));
+        }
+    }
+
     public function testSessions(): void
     {
         $visit = static fn (string $query, string $cookie = ''): array => self::daemon()->get("/login.php$query", $cookie === '' ? [] : ["Cookie: PHPSESSID=$cookie"]);

@@ -107,6 +107,23 @@ final class SymfonyTest extends TestCase
         self::assertSame($boots + 1, (int) self::daemon()->get('/boots')['body'], 'the kernel has started again');
     }
 
+    public function testOutputPastTheBuffers(): void
+    {
+        $cookie = ['Cookie: PHPSESSID=' . self::daemon()->get('/login?user=jane')['cookies']['PHPSESSID']];
+        self::assertSame(200, self::daemon()->get('/unbuffered', $cookie)['status']);
+        self::assertNull(json_decode(self::daemon()->get('/me')['body'], true)['session']);
+        self::assertSame('jane', json_decode(self::daemon()->get('/me', $cookie)['body'], true)['session']);
+        self::assertSame(1, substr_count(self::daemon()->log(), 'the worker is replaced'));
+    }
+
+    public function testFatalError(): void
+    {
+        self::assertSame(500, self::daemon()->get('/memory')['status']);
+        self::assertSame(201, self::daemon()->get('/hello')['status']);
+        self::assertStringContainsString('in the middle of a request: fatal error: Allowed memory size', self::daemon()->log());
+        self::assertStringNotContainsString('<html', self::daemon()->log(), 'no error page in the log');
+    }
+
     public function testRebootAlways(): void
     {
         $daemon = new Daemon('symfony', ['APP_KERNEL_REBOOT' => 'always']);

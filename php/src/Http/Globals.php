@@ -42,9 +42,7 @@ final class Globals
             if (session_status() === PHP_SESSION_ACTIVE) {
                 session_write_close();
             }
-            if (session_id() !== '' && !headers_sent()) {
-                session_id('');
-            }
+            self::identify('');
         }
         $_GET = $_POST = $_COOKIE = $_REQUEST = $_FILES = [];
         $_SERVER = self::$process;
@@ -89,10 +87,23 @@ final class Globals
         }
         $id = $_COOKIE[session_name()] ?? '';
         $id = is_string($id) && preg_match('/^[A-Za-z0-9,-]{1,256}$/D', $id) ? $id : '';
-        // After output without a buffer PHP changes no id, but starts no session either.
-        if ($id !== session_id() && !headers_sent()) {
-            session_id($id);
+        if (!self::identify($id) && session_id() !== '') {
+            throw new \RuntimeException('sessions cannot be kept apart: output was sent without a buffer, and PHP keeps the id of the session before');
         }
+    }
+
+    /** Changes PHP's id of the session. false: PHP cannot, because output was sent without a buffer. */
+    private static function identify(string $id): bool
+    {
+        if ($id === session_id()) {
+            return true;
+        }
+        if (headers_sent() && ini_get('session.use_cookies')) {
+            return false;
+        }
+        session_id($id);
+
+        return true;
     }
 
     /**

@@ -29,6 +29,9 @@ final class HttpWorker
     /** A part of the response has been sent. */
     private bool $started = false;
 
+    /** Output had passed the buffers before the first request: a new worker would be no better. */
+    private readonly bool $early;
+
     public function __construct(?Worker $worker = null)
     {
         $this->worker = $worker ?? new Worker();
@@ -55,8 +58,15 @@ final class HttpWorker
     /** The next request, null when the worker shall end. */
     public function waitRequest(): ?Request
     {
+        $spent = $this->spent();
         $payload = $this->worker->waitPayload();
         if ($payload === null) {
+            return null;
+        }
+        if ($spent) {
+            // Another worker gets it.
+            $this->worker->stop();
+
             return null;
         }
         $this->started = false;
@@ -131,6 +141,28 @@ final class HttpWorker
         }
         $text = $this->worker->debug() ? "$e\n" : "Internal Server Error\n";
         $this->respond(new Response(500, ['Content-Type' => 'text/plain; charset=utf-8'], $text));
+    }
+
+    /**
+     * Whether this process can serve no other request: something was printed
+     * after the output buffers had been removed. To PHP the headers are sent then,
+     * until the process ends: no session can start, no id of a session can be
+     * changed.
+     */
+    private function spent(): bool
+    {
+        $sent = headers_sent($file, $line);
+        $first = !isset($this->early);
+        $this->early ??= $sent;
+        if (!$sent || $this->early && !$first) {
+            return false;
+        }
+        $where = $file === '' ? '' : " ($file:$line)";
+        Worker::log($this->early
+            ? "rr: output before the first request$where: PHP takes the headers for sent, so that sessions and header() do not work in this worker"
+            : "rr: output after the removal of all output buffers$where: PHP takes the headers for sent, so that sessions and header() do not work any more: the worker is replaced");
+
+        return !$this->early;
     }
 
     /**

@@ -11,24 +11,31 @@ use RR\RelayException;
  * Serves an application of plain scripts, which reads $_GET, prints its page and
  * calls header(), setcookie() and session_start():
  *
- *     $worker = new RR\Http\ScriptWorker(__DIR__ . '/public');
- *     while ($script = $worker->next()) {
+ *     foreach (new RR\Http\ScriptWorker(__DIR__ . '/public') as $script) {
  *         try {
  *             require $script;
  *         } catch (Throwable $e) {
- *             $worker->fail($e);
+ *             RR\Http\ScriptWorker::failed($e);
  *         }
  *     }
  *
  * The loop stands in the worker's own script, so that the application's variables
- * are global ones; they are gone at the next request. A script runs many times in
+ * are global ones; they are gone at the next request. No variable of the loop is
+ * needed after the script, which may overwrite them all. A script runs many times in
  * one process: functions and classes belong into files that it takes with
  * require_once.
  *
  * exit() answers with what has been printed, and costs the worker.
+ *
+ * @implements \IteratorAggregate<int, string>
  */
-final class ScriptWorker
+final class ScriptWorker implements \IteratorAggregate
 {
+    private const SUPERGLOBALS = ['_GET' => true, '_POST' => true, '_COOKIE' => true, '_FILES' => true, '_SERVER' => true, '_ENV' => true, '_REQUEST' => true, '_SESSION' => true];
+
+    /** The worker whose script runs. */
+    private static ?self $running = null;
+
     /** Output up to this size is sent in one piece, unless the script flushes it. */
     private const BUFFER = 1 << 20;
 
@@ -38,8 +45,14 @@ final class ScriptWorker
     /** A script that answers all requests. */
     private readonly ?string $single;
 
-    /** Names of the variables that are not the application's. @var array<string, true>|null */
+    /** The variables that are not the application's. @var array<string, mixed>|null */
     private ?array $variables = null;
+
+    /** $_ENV before the first request. @var array<string, string> */
+    private array $env = [];
+
+    /** What getenv() gives before the first request. @var array<string, string> */
+    private array $environment = [];
 
     /** The request in work; null between requests, and when it has been answered. */
     private ?Request $request = null;
@@ -67,7 +80,7 @@ final class ScriptWorker
         $this->single = is_dir($real) ? null : $real;
         $this->root = is_dir($real) ? $real : dirname($real);
         // Before the worker, whose own function says that the request is lost.
-        register_shutdown_function($this->exited(...));
+        register_shutdown_function($this->exited(...), 2);
         $this->http = $http ?? new HttpWorker();
         if (!HeaderList::keep()) {
             \RR\Worker::log('rr: header(), setcookie() and the cookies of sessions have no effect: they need PHP\'s extension FFI, and ffi.enable=preload (the default) or 1');
@@ -96,6 +109,24 @@ final class ScriptWorker
         }
 
         return null;
+    }
+
+    /**
+     * The script of each request, until the worker shall end.
+     *
+     * @return \Generator<int, string>
+     */
+    public function getIterator(): \Generator
+    {
+        while (($script = $this->next()) !== null) {
+            yield $script;
+        }
+    }
+
+    /** Ends the request in work after an exception. */
+    public static function failed(\Throwable $e): void
+    {
+        self::$running === null ? throw $e : self::$running->fail($e);
     }
 
     /** Ends the request in work after an exception. */
@@ -134,7 +165,12 @@ final class ScriptWorker
         InputStream::set(self::input($request));
         HeaderList::clear();
         chdir(dirname($script));
-        $this->variables ??= array_fill_keys(array_keys($GLOBALS), true);
+        if ($this->variables === null) {
+            $this->variables = array_diff_key($GLOBALS, self::SUPERGLOBALS);
+            $this->env = $_ENV;
+            $this->environment = getenv();
+        }
+        self::$running = $this;
         $this->request = $request;
         $this->started = $this->ending = false;
         $this->level = ob_get_level();
@@ -184,12 +220,15 @@ final class ScriptWorker
     /** Output of the script: what comes before its end is a flush, and is sent at once. */
     private function output(string $text, int $phase): string
     {
-        if ($this->request === null || $phase & PHP_OUTPUT_HANDLER_CLEAN || $text === '') {
+        if ($this->request === null || $phase & PHP_OUTPUT_HANDLER_CLEAN) {
             return '';
         }
-        if ($this->ending && !$this->started && $phase & PHP_OUTPUT_HANDLER_FINAL) {
+        if ($this->ending && $phase & PHP_OUTPUT_HANDLER_FINAL) {
             $this->answer($text);
 
+            return '';
+        }
+        if ($text === '') {
             return '';
         }
         if ($this->started && $this->http->worker->stopRequested() && !ignore_user_abort()) {
@@ -201,10 +240,16 @@ final class ScriptWorker
         return '';
     }
 
+    /** The answer, or its last part. */
     private function answer(string $text): void
     {
-        [$status, $headers] = HeaderList::take();
         $this->request = null;
+        if ($this->started) {
+            $this->http->worker->respond($text);
+
+            return;
+        }
+        [$status, $headers] = HeaderList::take();
         $this->http->respond(new Response($status, $headers, $text));
     }
 
@@ -220,11 +265,13 @@ final class ScriptWorker
         if ($this->request === null) {
             return;
         }
-        if (function_exists('session_status') && session_status() === PHP_SESSION_ACTIVE) {
-            // Before the client can come again with this session.
-            session_write_close();
-        }
         try {
+            // What the destructors print belongs to the answer.
+            $this->forget();
+            if (function_exists('session_status') && session_status() === PHP_SESSION_ACTIVE) {
+                // Before the client can come again with this session.
+                session_write_close();
+            }
             while (ob_get_level() > $this->level + 2) {
                 ob_end_flush();
             }
@@ -236,11 +283,11 @@ final class ScriptWorker
             while (ob_get_level() > $this->level) {
                 ob_end_clean();
             }
+        } catch (\Throwable $e) {
+            // From a destructor.
+            $this->fail($e);
         }
-        if ($this->started) {
-            $this->request = null;
-            $this->http->worker->respond('');
-        } elseif ($this->request !== null) {
+        if ($this->request !== null) {
             $this->answer('');
         }
     }
@@ -256,22 +303,70 @@ final class ScriptWorker
 
     private function clear(): void
     {
+        for ($again = true; $again;) {
+            try {
+                $this->forget();
+                $again = false;
+            } catch (\Throwable $e) {
+                // Of a destructor; its variable is gone.
+                \RR\Worker::log("rr: uncaught $e");
+            }
+        }
         Globals::clear();
         if ($this->variables !== null) {
-            foreach (array_keys(array_diff_key($GLOBALS, $this->variables)) as $name) {
-                if ($name !== 'script' && !preg_match('/^_[A-Z]+$/', (string) $name)) {
-                    unset($GLOBALS[$name]);
+            $_ENV = $this->env;
+            if (($changed = getenv()) !== $this->environment) {
+                foreach (array_keys(array_diff_key($changed, $this->environment)) as $name) {
+                    putenv($name);
+                }
+                foreach ($this->environment as $name => $value) {
+                    if ($value !== ($changed[$name] ?? null)) {
+                        putenv("$name=$value");
+                    }
                 }
             }
         }
         InputStream::set('');
     }
 
-    /** The end of the process in the middle of a request: exit(), or a fatal error. */
-    private function exited(): void
+    /** Takes away the variables of the application, and what it has done to the others. */
+    private function forget(): void
     {
-        $fatal = (error_get_last()['type'] ?? 0) & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_PARSE);
-        if ($this->request === null || $fatal) {
+        if ($this->variables === null) {
+            return;
+        }
+        foreach (array_keys(array_diff_key($GLOBALS, $this->variables, self::SUPERGLOBALS)) as $name) {
+            unset($GLOBALS[$name]);
+        }
+        foreach ($this->variables as $name => $value) {
+            // A reference that the application made must go, too.
+            unset($GLOBALS[$name]);
+            $GLOBALS[$name] = $value;
+        }
+    }
+
+    /**
+     * The end of the process in the middle of a request: exit(), or a fatal error.
+     *
+     * @param int $later how often to go behind the functions of the application,
+     *        whose output belongs to the answer
+     */
+    private function exited(int $later): void
+    {
+        if ($this->request === null) {
+            return;
+        }
+        if (\RR\Worker::fatal() !== null) {
+            // The server answers with 500, or cuts what has begun.
+            $this->request = null;
+
+            return;
+        }
+        if ($later > 0) {
+            // Should none of them return, the end of the buffers is the answer.
+            $this->ending = true;
+            register_shutdown_function($this->exited(...), $later - 1);
+
             return;
         }
         try {

@@ -13,7 +13,17 @@ use RR\Http\Response;
 use RR\Http\StreamStopped;
 use RR\Worker;
 
-(new HttpWorker())->run(function (Request $request, HttpWorker $http) {
+$http = new HttpWorker();
+if (getenv('UNBUFFERED')) {
+    if (getenv('UNBUFFERED') === 'session') {
+        session_id('jane');
+    }
+    while (ob_get_level()) {
+        ob_end_clean();
+    }
+    echo 'printed before the first request';
+}
+$http->run(function (Request $request, HttpWorker $http) {
     switch ($request->path()) {
         case '/':
             return Response::text('hello', 201, ['X-Many' => ['a', 'b'], 'X-Number' => 5]);
@@ -46,6 +56,17 @@ use RR\Worker;
             Globals::set($request);
 
             return Response::json([isset($_SESSION), isset($_SERVER['LEFT'])]);
+        case '/session-id':
+            Globals::set($request);
+
+            return session_id();
+        case '/unbuffered':
+            while (ob_get_level()) {
+                ob_end_clean();
+            }
+            echo 'past the buffers';
+
+            return 'printed';
         case '/php-session':
             Globals::set($request);
             session_start();

@@ -6,11 +6,11 @@ declare(strict_types=1);
 
 require __DIR__ . '/../../autoload.php';
 
-$worker = new RR\Http\ScriptWorker(__DIR__ . '/scripts');
-while ($script = $worker->next()) {
+$setting = 'of the worker';
+foreach (new RR\Http\ScriptWorker(__DIR__ . '/scripts') as $script) {
     try {
         require $script;
     } catch (Throwable $e) {
-        $worker->fail($e);
+        RR\Http\ScriptWorker::failed($e);
     }
 }

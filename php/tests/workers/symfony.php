@@ -115,7 +115,7 @@ final class Kernel extends BaseKernel
 
     private function configureRoutes(RoutingConfigurator $routes): void
     {
-        foreach (['hello', 'request', 'upload', 'login', 'me', 'leave-open', 'stream', 'events', 'file', 'once', 'throw', 'escape', 'terminate', 'terminate-throws', 'ip', 'hints', 'trailers', 'content', 'boots'] as $name) {
+        foreach (['hello', 'request', 'upload', 'login', 'me', 'leave-open', 'stream', 'events', 'file', 'once', 'throw', 'escape', 'terminate', 'terminate-throws', 'ip', 'hints', 'trailers', 'content', 'boots', 'unbuffered', 'memory'] as $name) {
             $routes->add($name, "/$name")->controller([$this, lcfirst(str_replace('-', '', ucwords($name, '-'))) . 'Action']);
         }
     }
@@ -128,6 +128,24 @@ final class Kernel extends BaseKernel
         $response->headers->setCookie(Cookie::create('second', '2'));
 
         return $response;
+    }
+
+    public function unbufferedAction(Request $request): Response
+    {
+        $request->getSession()->get('user');
+        while (ob_get_level()) {
+            ob_end_clean();
+        }
+        echo 'a download';
+
+        return new Response();
+    }
+
+    public function memoryAction(): Response
+    {
+        ini_set('memory_limit', '64M');
+
+        return new Response(str_repeat('x', 1 << 30));
     }
 
     public function requestAction(Request $request): Response

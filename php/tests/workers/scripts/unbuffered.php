@@ -1,0 +1,7 @@
+<?php
+
+session_start();
+while (ob_get_level()) {
+    ob_end_clean();
+}
+echo 'a download';
