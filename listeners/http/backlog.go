@@ -32,6 +32,7 @@ type backlog struct {
 	fileEnd int64
 	err     error // what follows the queue
 	ended   bool
+	last    bool // the worker has sent its last message, which may not be queued yet
 	stopped bool
 
 	current ipc.Message // handed out by next
@@ -64,6 +65,11 @@ func (b *backlog) fill() {
 			return
 		}
 		more := msg.Stream
+		if !more {
+			b.mu.Lock()
+			b.last = true
+			b.mu.Unlock()
+		}
 		if !b.put(msg.Move(), &left) {
 			return
 		}
@@ -198,11 +204,13 @@ func (b *backlog) next() (*ipc.Message, error) {
 	return &b.current, err
 }
 
-// over tells whether the worker's answer is at its end.
+// over tells whether the worker's answer is at its end. It is once next has handed
+// out the last message: to take the worker for busy then would end the read with
+// which net/http waits for the next request, and cancel that one.
 func (b *backlog) over() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ended
+	return b.ended || b.last
 }
 
 // stop ends the answer wherever it is and lets the worker go.
