@@ -47,7 +47,7 @@ type Pool struct {
 	cgroup  *cgroup.Pool
 	leaves  atomic.Uint64 // number of the last leaf
 	budget  func() cgroup.Budget
-	shrunk  chan struct{} // a process has given its place back
+	shrunk  chan struct{} // there is more room, see changed
 
 	ctx     context.Context // ends when the pool halts
 	cancel  context.CancelFunc

@@ -139,6 +139,20 @@ func TestWarmup(t *testing.T) {
 	}
 }
 
+// The time of a reload is that of all its steps.
+func TestRollTook(t *testing.T) {
+	cfg := Config{NumWorkers: 2, Reload: &Reload{Surge: 1}}
+	p, r := newPool(t, cfg)
+	if err := p.Reload(context.Background(), cfg, phpSpec(t, "slowboot", "200")); err != nil {
+		t.Fatal(err)
+	}
+	events := r.all(Reloaded)
+	equal(t, "reloads", len(events), 1)
+	if e := events[0]; e.Took < 400*time.Millisecond {
+		t.Errorf("two steps of 200ms took %s", e.Took)
+	}
+}
+
 func TestReloadTimeout(t *testing.T) {
 	for _, surge := range []int{0, 1} {
 		cfg := Config{NumWorkers: 2, Reload: &Reload{Surge: surge, Timeout: 200 * time.Millisecond}}

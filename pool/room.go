@@ -83,7 +83,8 @@ func (p *Pool) unclaim() {
 	p.changed()
 }
 
-// changed is called when a process has given its place back.
+// changed is called when a process has given its place back, or the pool has become
+// larger: there is more room.
 func (p *Pool) changed() {
 	p.reconcile()
 	select {

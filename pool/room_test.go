@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -105,6 +107,48 @@ func TestReloadsDoNotPileUp(t *testing.T) {
 			p.check(t)
 		})
 	}
+}
+
+// A reload that waits for room goes on when Add has made the pool larger.
+func TestAddMakesRoomForReload(t *testing.T) {
+	gate := filepath.Join(t.TempDir(), "gate")
+	open := func() {
+		if err := os.WriteFile(gate, nil, 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	open()
+	cfg := Config{NumWorkers: 1, ResetTimeout: time.Hour}
+	p, _ := newPool(t, cfg, withSpec(phpSpec(t, "await", gate)))
+	if err := os.Remove(gate); err != nil {
+		t.Fatal(err)
+	}
+	added, reloaded := make(chan error, 1), make(chan error, 1)
+	go func() { added <- p.Add(context.Background()) }()
+	waits := func(ok func() bool) func() bool {
+		return func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return ok()
+		}
+	}
+	eventually(t, "the start of a worker", waits(func() bool { return p.starting == 1 }))
+	go func() { reloaded <- p.Reload(context.Background(), cfg, phpSpec(t)) }()
+	eventually(t, "the reload to need room", waits(func() bool { return p.ceiling > 0 }))
+	open()
+	if err := <-added; err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-reloaded:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the reload still waits for room")
+	}
+	eventually(t, "two workers", func() bool { return p.Stats().Workers == 2 })
+	p.check(t)
 }
 
 // A process that not even SIGKILL ends does not keep its place for ever.

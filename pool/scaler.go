@@ -28,7 +28,7 @@ func (p *Pool) scaleUp() {
 	g.target += n
 	g.extra += n
 	e := Event{Type: Grown, Generation: g.number, Workers: g.target, Waiting: p.queue.waiting}
-	p.reconcile()
+	p.changed()
 	p.mu.Unlock()
 	p.emit(e)
 }
@@ -96,14 +96,14 @@ func (p *Pool) Add(ctx context.Context) error {
 	}
 	p.gen.target++
 	if p.gen != g { // reloaded meanwhile: the new generation gets one more
-		p.reconcile()
+		p.changed()
 		p.mu.Unlock()
 		p.discard(m, worker.Reset)
 		return nil
 	}
 	p.adopt(m)
 	p.queue.give(m)
-	p.reconcile() // a larger pool has more room
+	p.changed() // a larger pool has more room
 	p.mu.Unlock()
 	p.started(m)
 	return nil

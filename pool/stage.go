@@ -73,12 +73,14 @@ func (s *Staged) Commit(ctx context.Context) error {
 	if err != nil {
 		s.p.discardAll(s.ready)
 	} else {
+		begin := time.Now()
 		err = s.bounded(ctx, func(ctx context.Context) error {
 			if s.Rolls() {
 				return s.p.roll(ctx, s.g, s.ready, s.size())
 			}
 			return s.p.exchange(s.g, s.ready)
 		})
+		s.spent += time.Since(begin)
 	}
 	s.over(s.g.number, err)
 	return err
@@ -138,7 +140,7 @@ func (s *Staged) boot(ctx context.Context) error {
 	} else {
 		var err error
 		if want, err = p.awaitRoom(ctx, g, n, least, want); err != nil {
-			return fmt.Errorf("workers of the generations before have not ended: %w", err)
+			return fmt.Errorf("there was no room for new workers beside those that run or end: %w", err)
 		}
 	}
 	var err error

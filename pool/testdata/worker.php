@@ -52,6 +52,12 @@ switch ($mode) {
     case 'print': echo "PHP Warning: something is wrong\n"; sleep(3600);
     case 'fatal': undefined_function();
     case 'slowboot': usleep(1000 * (int) $argv[2]); break;
+    case 'await': // boots when the file $argv[2] is there
+        while (!file_exists($argv[2])) {
+            usleep(5000);
+            clearstatcache();
+        }
+        break;
     case 'meet': // boots when $argv[3] processes boot at the same time
         touch("{$argv[2]}/" . getmypid());
         for ($i = 0; count(scandir($argv[2])) - 2 < (int) $argv[3]; $i++) {
