@@ -82,13 +82,16 @@ func startPrograms(d *Daemon, s *settings) (*service, error) {
 		problem: m.Problem,
 		plugin:  programsView{m},
 		drain:   m.Close,
+		check: func(next *settings) error {
+			if own, ok := next.modules["service"].(*serviceSettings); ok {
+				return own.check()
+			}
+			return nil
+		},
 		reload: func(next *settings) error {
 			own, ok := next.modules["service"].(*serviceSettings)
 			if !ok {
 				return m.Apply(svc.Config{}) // the section is gone
-			}
-			if err := own.check(); err != nil {
-				return err
 			}
 			return m.Apply(own.Config)
 		},

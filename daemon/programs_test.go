@@ -185,3 +185,22 @@ func TestProgramsThatCannotStart(t *testing.T) {
 		a.nothingLeft()
 	}
 }
+
+// A mistake in the section is found before any worker is exchanged.
+func TestReloadWithProgramThatIsNotThere(t *testing.T) {
+	a := newSite(t, plain+"service:\n  x: {command: \"sleep 1000\"}\n")
+	a.serve()
+	a.change("worker.php", "version one", "version two")
+	a.change("app.yaml", "sleep 1000", "/nonexist/x")
+	a.refused("version one", "service.x.command", "/nonexist/x", "app.yaml: line ")
+	if _, out := a.ctl("workers", "--json"); !strings.Contains(out, `"generation": 1`) || strings.Contains(out, `"generation": 2`) {
+		t.Errorf("a pool has new workers: %s", out)
+	}
+	a.awaitOutput("reload failed, the old workers go on serving")
+	a.change("app.yaml", "/nonexist/x", "sleep 999")
+	a.reload()
+	if got := a.get("/"); got != "version two" {
+		t.Errorf("%q is served after the mistake is mended", got)
+	}
+	a.stop()
+}

@@ -22,13 +22,15 @@ var fixed = []string{"http.pool.debug"}
 // pool.
 func (d *Daemon) reload() (*control.ReloadResult, error) {
 	d.log.Info("reloading")
+	text := "reload failed, the old workers go on serving"
 	result, err := d.swap()
 	if err == nil {
-		err = result.Err()
+		// The error has what each pool serves: not all can always return.
+		text, err = "reload failed", result.Err()
 	}
 	d.status.reloaded(err)
 	if err != nil {
-		d.reportFailure("reload failed, the old workers go on serving", err)
+		d.reportFailure(text, err)
 		return result, err
 	}
 	var attrs []any
@@ -68,6 +70,14 @@ func (d *Daemon) swap() (*control.ReloadResult, error) {
 			continue
 		}
 		if err := f.check(next); err != nil {
+			return nil, err
+		}
+	}
+	for _, svc := range d.services {
+		if svc.check == nil {
+			continue
+		}
+		if err := svc.check(next); err != nil {
 			return nil, err
 		}
 	}

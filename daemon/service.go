@@ -42,6 +42,8 @@ type service struct {
 	run func(context.Context) error
 	// problem says why the daemon is degraded, "" if it is not.
 	problem func() string
+	// check finds mistakes in new settings, before anything is touched.
+	check func(*settings) error
 	// reload applies new settings, after the pools have their new workers.
 	reload func(*settings) error
 	// plugin is what RoadRunner's informer and resetter see of it, nil: nothing.

@@ -27,7 +27,7 @@ type turn struct {
 
 // Reload reads the configuration and boots a new generation of workers in every
 // pool. An error means that nothing changed; what happened to single pools is in
-// the result. Where it failed the old workers go on serving.
+// the result. Where it failed the old workers go on serving, but see exchange.
 func (d *Daemon) Reload(ctx context.Context) (*control.ReloadResult, error) {
 	t, err := d.turn(ctx, nil)
 	if err != nil {

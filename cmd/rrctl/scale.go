@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,15 +24,19 @@ type scaled struct {
 func (c *cli) scaleCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "scale POOL NUMBER",
-		Short: "Change how many workers a pool has, until the next reload",
+		Short: "Change how many workers a pool has, until the next restart",
 		Long: `Change how many workers a pool has.
 
 Workers are added or removed one after the other; one that is removed finishes
-its request before. The number holds until the next reload or restart, which take
-num_workers of the configuration.`,
+its request before. The number holds until the next restart, or a reload that
+changes num_workers of the configuration; with num_workers auto every reload works
+it out anew.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: c.completeFirst(c.completePlugins),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.HasPrefix(args[1], "+") || strings.HasPrefix(args[1], "-") {
+				return usageError{fmt.Errorf("%q: write how many workers there are to be, not how many more or fewer", args[1])}
+			}
 			want, err := strconv.Atoi(args[1])
 			if err != nil || want < 1 {
 				return usageError{fmt.Errorf("%q is no number of workers: write 1 or more", args[1])}
@@ -111,7 +116,7 @@ func scale(ctx context.Context, client *connection, r *scaled, want int) error {
 			return err
 		}
 		if now == r.After {
-			return fmt.Errorf("pool %s stays at %d%s: in debug mode each request has a worker of its own", r.Pool, now, plural(uint64(now), " worker"))
+			return fmt.Errorf("pool %s stays at %d%s: a reload came between (try again), or it is in debug mode, where each request has a worker of its own", r.Pool, now, plural(uint64(now), " worker"))
 		}
 		if (want > r.After) != (now > r.After) {
 			return fmt.Errorf("pool %s changes by itself (%d%s now); its dynamic_allocator or another rrctl works against this", r.Pool, now, plural(uint64(now), " worker"))

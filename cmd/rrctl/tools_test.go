@@ -36,10 +36,11 @@ func TestScaleCommand(t *testing.T) {
 		{[]string{"http", "1"}, 0, "http: 1 worker, 5 before\n", ""},
 		{[]string{"http", "9"}, 1, "http: 6 workers, 1 before\n", "rrctl: worker exited with code 255\n"},
 		{[]string{"http", "0"}, exitUsage, "", "rrctl: \"0\" is no number of workers: write 1 or more\n"},
+		{[]string{"http", "+1"}, exitUsage, "", "rrctl: \"+1\": write how many workers there are to be, not how many more or fewer\n"},
 		{[]string{"http", "501"}, exitUsage, "", "rrctl: a pool has at most 500 workers\n"}, // before any is started
 		{[]string{"http", "many"}, exitUsage, "", "rrctl: \"many\" is no number of workers: write 1 or more\n"},
 		{[]string{"nope", "2"}, 1, "", "rrctl: there is no pool \"nope\"; there is: http, jobs\n"},
-		{[]string{"jobs", "2"}, 1, "jobs: 0 workers, as before\n", "rrctl: pool jobs stays at 0 workers: in debug mode each request has a worker of its own\n"},
+		{[]string{"jobs", "2"}, 1, "jobs: 0 workers, as before\n", "rrctl: pool jobs stays at 0 workers: a reload came between (try again), or it is in debug mode, where each request has a worker of its own\n"},
 	} {
 		code, out, errOut := runRRCtl(t, append(append([]string{"scale"}, c.args...), "--socket", dsn)...)
 		if code != c.code || out != c.out || errOut != c.errOut {
