@@ -32,7 +32,7 @@ final class OfficialRequest
     }
 }
 
-/** @return array{int, list<int>, string} flags, options, payload */
+/** @return array{int, list<int>, string, int} flags, options, payload, stream bits */
 function receive(): array
 {
     $head = fread(STDIN, 12);
@@ -55,7 +55,7 @@ function receive(): array
         $payload .= $more;
     }
 
-    return [$parts['flags'], $options, $payload];
+    return [$parts['flags'], $options, $payload, $parts['stream']];
 }
 
 /** @param list<int> $options */
@@ -67,7 +67,10 @@ function send(string $payload, int $flags, array $options): void
 }
 
 for (;;) {
-    [$flags, $options, $payload] = receive();
+    [$flags, $options, $payload, $stream] = receive();
+    if ($stream & 0x0A) { // STOP or PONG of an answer that is over
+        continue;
+    }
     if ($flags & 0x01) { // CONTROL
         $control = json_decode($payload, true);
         if (!empty($control['stop'])) {
