@@ -218,9 +218,8 @@ class Server
     /** What the worker has written to stderr until now. */
     public function stderr(): string
     {
-        rewind($this->stderr);
-
-        return stream_get_contents($this->stderr);
+        // Not through the same descriptor: the worker writes at its position.
+        return (string) file_get_contents(stream_get_meta_data($this->stderr)['uri']);
     }
 
     protected function fill(int $length): void
