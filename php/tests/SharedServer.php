@@ -71,9 +71,7 @@ final class SharedServer extends Server
     /** What the worker has written to stdout until now. */
     public function stdout(): string
     {
-        rewind($this->stdout);
-
-        return stream_get_contents($this->stdout);
+        return (string) file_get_contents(stream_get_meta_data($this->stdout)['uri']);
     }
 
     /**
