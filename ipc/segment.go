@@ -28,7 +28,7 @@ const (
 const (
 	MinHalf     = 64 << 10
 	MaxHalf     = 64 << 20
-	DefaultHalf = 256 << 10 // stays in the processor's cache; larger ones are no faster and cost memory
+	DefaultHalf = 256 << 10 // stays in the processor's cache; larger ones were not clearly faster and cost memory
 	HalfStep    = 4096
 )
 
