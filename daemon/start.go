@@ -103,6 +103,7 @@ func (d *Daemon) announce(serving context.Context) {
 		addresses = append(addresses, b.name+" "+b.addr.Network()+"://"+b.addr.String())
 	}
 	d.log.Info("ready", "version", Version, "took", time.Since(d.started).Round(time.Millisecond).String(), "addresses", strings.Join(addresses, ", "))
+	d.background.Go(func() { d.fitProcessors(serving) })
 	// Both end when the drain begins, which speaks to systemd itself.
 	if every := d.watchdogInterval(); every > 0 {
 		d.background.Go(func() { d.heartbeat(serving, every, d.probe, d.notify.Watchdog) })
