@@ -57,7 +57,7 @@ func decode(tree *config.Tree) (*settings, error) {
 		err := decodeSection(tree, name, into)
 		if err == nil {
 			into.Defaults()
-			err = tree.Locate(into.Validate())
+			err = placed(tree, name, into.Validate())
 		}
 		if err != nil {
 			errs = append(errs, &StartError{Phase: PhaseInit, Section: name, Err: err})
@@ -110,6 +110,16 @@ func decodeSection(tree *config.Tree, name string, into section) error {
 		return own.Decode(tree)
 	}
 	return tree.Decode(name, into)
+}
+
+// placed adds file and line to an error of Validate, whichever way that names the key.
+func placed(tree *config.Tree, section string, err error) error {
+	err = tree.Locate(err)
+	var known *config.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return located(tree, section, err)
 }
 
 // located gives an error of a package that knows no files, which begins with the

@@ -49,6 +49,8 @@ func (r *RPC) Validate() error {
 	var errs Errors
 	if r.Listen != "" && !validDSN(r.Listen) {
 		errs = append(errs, &Error{Key: "rpc.listen", Value: r.Listen, Problem: "invalid socket DSN (tcp://:6001, unix://file.sock)", Fix: dsnAdvice(r.Listen)})
+	} else {
+		errs = append(errs, checkAddress("rpc.listen", r.Listen)...)
 	}
 	switch r.Workers {
 	case "", workersCompatible, workersRestricted:

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"errors"
 	"strings"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Server is the section `server`: how worker processes are started.
@@ -52,6 +55,8 @@ func (s *Server) Validate() error {
 	}
 	if s.Relay != "pipes" && !validDSN(s.Relay) {
 		errs = append(errs, &Error{Key: "server.relay", Value: s.Relay, Problem: "invalid DSN (tcp://:6001, unix://file.sock)", Fix: "write pipes, tcp://127.0.0.1:7000 or unix:///run/relay.sock"})
+	} else if s.Relay != "pipes" {
+		errs = append(errs, checkAddress("server.relay", s.Relay)...)
 	}
 	if s.OnInit != nil {
 		if emptyCommand(s.OnInit.Command) {
@@ -72,4 +77,13 @@ func emptyCommand(argv []string) bool {
 func validDSN(dsn string) bool {
 	scheme, address, ok := strings.Cut(dsn, "://")
 	return ok && address != "" && !strings.Contains(address, "://") && (scheme == "tcp" || scheme == "unix")
+}
+
+// checkAddress checks where to listen, if that is set.
+func checkAddress(key, value string) Errors {
+	var wrong *address.Error
+	if value == "" || !errors.As(address.Listen(value), &wrong) {
+		return nil
+	}
+	return Errors{{Key: key, Value: value, Problem: wrong.Problem, Fix: wrong.Fix}}
 }

@@ -3,6 +3,8 @@ package fileserver
 import (
 	"fmt"
 	"strings"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Config is the section fileserver. Call Defaults, then Validate.
@@ -57,8 +59,10 @@ func (c *Config) Defaults() {
 // Validate reports the first value that cannot be served. Whether the folders
 // are there is for New.
 func (c *Config) Validate() error {
-	if c.Address != "" && !strings.Contains(c.Address, ":") {
-		return fmt.Errorf("fileserver.address: malformed address %q: write host:port, :port or unix://path", c.Address)
+	if c.Address != "" {
+		if err := address.Listen(c.Address); err != nil {
+			return fmt.Errorf("fileserver.address: %w", err)
+		}
 	}
 	if len(c.Serve) == 0 {
 		return fmt.Errorf("fileserver.serve: no folder is configured: list at least one, with prefix and root")

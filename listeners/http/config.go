@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Codecs of the request context, the values of http.codec.
@@ -177,14 +179,11 @@ func (c *Config) Validate() error {
 	if c.Address != "" && !strings.Contains(c.Address, ":") {
 		return fmt.Errorf("http.address: malformed http server address %q: write host:port, :port or unix://path", c.Address)
 	}
-	addresses := map[string]string{"address": c.Address, "fcgi.address": c.FCGI.Address}
-	if c.SSL != nil {
-		addresses["ssl.address"] = c.SSL.Address
+	if err := checkAddress("http.address", c.Address); err != nil {
+		return err
 	}
-	for key, a := range addresses {
-		if path, ok := strings.CutPrefix(a, "unix:"); ok && !strings.HasPrefix(path, "//") {
-			return fmt.Errorf("http.%s: %q is no address: write unix://%s", key, a, path)
-		}
+	if err := checkAddress("http.fcgi.address", c.FCGI.Address); err != nil {
+		return err
 	}
 	if code := c.InternalErrorCode; code != 0 && (code < 200 || code > 599) {
 		return fmt.Errorf("http.internal_error_code: %d is no status of a final answer: use 200..599, usually 500", code)
@@ -214,6 +213,17 @@ func (c *Config) Validate() error {
 		return err
 	}
 	return c.MiddlewareConfig.validate()
+}
+
+// checkAddress checks where to listen, if that is set.
+func checkAddress(key, a string) error {
+	if a == "" {
+		return nil
+	}
+	if err := address.Listen(a); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 // internalErrorCode answers a failure of a worker.

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // DefaultTLSAddress is where TLS is served when http.ssl.address is left out
@@ -180,25 +180,23 @@ func (c *Config) validateTLS() error {
 			return fmt.Errorf("http.http3.advertise_port: %d is no port: use 1..65535", h.AdvertisePort)
 		}
 		if h.Address != "" {
-			if err := checkPort("http.http3.address", h.Address); err != nil {
-				return err
+			if err := address.HostPort(h.Address); err != nil {
+				return fmt.Errorf("http.http3.address: %w", err)
 			}
 		}
 		if err := filesExist("http3", h.Key, h.Cert); err != nil {
 			return err
 		}
 	}
-	if c.FCGI.Address != "" && !strings.Contains(c.FCGI.Address, ":") {
-		return fmt.Errorf("http.fcgi.address: malformed address %q: write host:port, tcp://host:port or unix://path", c.FCGI.Address)
-	}
 	return nil
 }
 
 func (s *SSL) validate() error {
-	if s.Address != "" {
-		if err := checkPort("http.ssl.address", s.Address); err != nil {
-			return err
-		}
+	if strings.HasPrefix(s.Address, "unix:") {
+		return fmt.Errorf("http.ssl.address: %q is a unix socket, where TLS is not served; write host:port or :port", s.Address)
+	}
+	if err := checkAddress("http.ssl.address", s.Address); err != nil {
+		return err
 	}
 	kind, ok := clientAuthTypes[s.ClientAuthType]
 	switch {
@@ -257,18 +255,6 @@ func (a *ACME) validate() error {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("http.ssl.acme.%s: %d is no port: use 1..65535", key, port)
 		}
-	}
-	return nil
-}
-
-// checkPort wants an IP address or name and a port number.
-func checkPort(key, address string) error {
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(address, "tcp://"))
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: malformed address %q: write host:port or :port", key, address)
 	}
 	return nil
 }

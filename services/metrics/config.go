@@ -1,10 +1,13 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // DefaultAddress is where RoadRunner serves its metrics.
@@ -46,9 +49,13 @@ func (e *KeyError) Error() string { return e.Key + ": " + e.Problem + "; " + e.F
 // ConfigError lets the configuration's owner add file and line.
 func (e *KeyError) ConfigError() (key, problem, fix string) { return e.Key, e.Problem, e.Fix }
 
-// Validate returns a [*KeyError] for the first declaration that cannot be used,
+// Validate returns a [*KeyError] for the first value that cannot be used,
 // and puts Quantiles into Objectives.
 func (c *Config) Validate() error {
+	var wrong *address.Error
+	if c.Address != "" && errors.As(address.Listen(c.Address), &wrong) {
+		return &KeyError{"metrics.address", wrong.Problem, wrong.Fix}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Collect)) {
 		d := c.Collect[name]
 		if d == nil {

@@ -3,9 +3,10 @@ package redisconn
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Config is kv.NAME.config of a redis storage, and lock.config of the driver redis.
@@ -84,8 +85,11 @@ func (c *Config) Defaults() {
 func (c *Config) Validate() error {
 	var errs []error
 	for _, a := range c.Addrs {
-		if _, _, err := net.SplitHostPort(a); err != nil && !strings.HasPrefix(a, "/") {
-			errs = append(errs, fmt.Errorf("addrs: %q is no address; write host:port, for example 127.0.0.1:6379", a))
+		if strings.HasPrefix(a, "/") { // a unix socket
+			continue
+		}
+		if err := address.Dial(a); err != nil {
+			errs = append(errs, fmt.Errorf("addrs: %w", err))
 		}
 	}
 	if c.DB < 0 {

@@ -1,10 +1,13 @@
 package status
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Config is the section `status`.
@@ -55,8 +58,13 @@ func (e *KeyError) Error() string { return e.Key + ": " + e.Problem + "; " + e.F
 // ConfigError lets the configuration's owner add file and line.
 func (e *KeyError) ConfigError() (key, problem, fix string) { return e.Key, e.Problem, e.Fix }
 
-// Validate returns a [*KeyError] for a code that no answer can have.
+// Validate returns a [*KeyError] for an address that cannot be one and
+// a code that no answer can have.
 func (c *Config) Validate() error {
+	var wrong *address.Error
+	if c.Address != "" && errors.As(address.Listen(c.Address), &wrong) {
+		return &KeyError{"status.address", wrong.Problem, wrong.Fix}
+	}
 	if c.Unavailable < 200 || c.Unavailable > 599 {
 		return &KeyError{"status.unavailable_status_code", fmt.Sprintf("%d is no status of an answer", c.Unavailable), "use 200..599, usually 503"}
 	}

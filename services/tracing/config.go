@@ -1,11 +1,14 @@
 package tracing
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Exporters and clients that a configuration may name.
@@ -94,6 +97,7 @@ func (e *KeyError) ConfigError() (key, problem, fix string) { return e.Key, e.Pr
 
 // Validate returns a [*KeyError] for the first value that cannot be used.
 func (c *Config) Validate() error {
+	var wrong *address.Error
 	switch {
 	case c.Exporter == "jaeger":
 		return &KeyError{"otel.exporter", "Jaeger's own protocol does not exist any more", "use otlp, which Jaeger understands"}
@@ -106,6 +110,8 @@ func (c *Config) Validate() error {
 	case c.Exporter == OTLP && strings.ContainsAny(c.Endpoint, "/?#@ "):
 		return &KeyError{"otel.endpoint", fmt.Sprintf("%q is not host:port", c.Endpoint),
 			"write for example 127.0.0.1:4318; TLS is turned off by otel.insecure, and a path is set by otel.custom_url"}
+	case c.Exporter == OTLP && c.Endpoint != "" && errors.As(address.Dial(c.Endpoint), &wrong):
+		return &KeyError{"otel.endpoint", wrong.Problem, wrong.Fix}
 	case c.CustomURL != "" && !strings.HasPrefix(c.CustomURL, "/"):
 		return &KeyError{"otel.custom_url", fmt.Sprintf("%q is no path", c.CustomURL), "write for example /v1/traces, and the host in otel.endpoint"}
 	}

@@ -2,8 +2,9 @@ package memcached
 
 import (
 	"fmt"
-	"net"
 	"strings"
+
+	"github.com/rr-systemd/rrd/ipc/address"
 )
 
 // Config is kv.NAME.config of a memcached storage.
@@ -25,8 +26,8 @@ func (c *Config) Validate() error {
 		if strings.Contains(a, "/") { // a unix socket
 			continue
 		}
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			return fmt.Errorf("addr: %q is no address; write host:port, for example 127.0.0.1:11211", a)
+		if err := address.Dial(a); err != nil {
+			return fmt.Errorf("addr: %w", err)
 		}
 	}
 	return nil
