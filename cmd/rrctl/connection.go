@@ -15,7 +15,7 @@ const answerTimeout = 10 * time.Second
 
 // lasting are the methods that return when something is done: workers boot or finish
 // their requests, programs end. How long that takes is the application's affair, so
-// they have no limit of their own.
+// they have no limit of their own. The daemon is asked first whether it answers at all.
 var lasting = map[string]bool{
 	"rrd.Reload": true, "resetter.Reset": true, "informer.AddWorker": true, "informer.RemoveWorker": true,
 	"service.Create": true, "service.Restart": true, "service.Terminate": true,
@@ -34,22 +34,48 @@ func (c *connection) Call(ctx context.Context, method string, codec rpc.Codec, a
 	if limit == 0 && !lasting[method] {
 		limit = answerTimeout
 	}
-	limited := ctx
-	if limit > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
+	late := "it hangs, or the machine is overloaded"
+	var err error
+	if lasting[method] {
+		late = "it goes on with what it does"
+		err = c.probe(ctx, method)
 	}
-	err := c.Client.Call(limited, method, codec, arg, reply)
+	if err == nil {
+		err = c.within(ctx, limit, method, codec, arg, reply)
+	}
 	switch {
 	case errors.Is(err, rpc.ErrClosed):
 		return fmt.Errorf("the daemon ended, or was restarted, before it answered %s", method)
-	case !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
-		return err
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return &noDaemonError{fmt.Errorf("the daemon did not answer %s within %s: %s", method, limit, late)}
 	}
-	text := "it hangs, or the machine is overloaded"
-	if lasting[method] {
-		text = "it goes on with what it does"
+	return err
+}
+
+// probe asks a daemon whether it answers at all before method is called, which may
+// take for ever.
+func (c *connection) probe(ctx context.Context, method string) error {
+	limit := answerTimeout
+	if c.timeout > 0 {
+		limit = min(limit, c.timeout)
 	}
-	return &noDaemonError{fmt.Errorf("the daemon did not answer %s within %s: %s", method, limit, text)}
+	err := c.within(ctx, limit, "rpc.Version", rpc.JSON, new(bool), new(string))
+	var remote *rpc.RemoteError
+	switch {
+	case errors.As(err, &remote): // an answer, too
+		return nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return &noDaemonError{fmt.Errorf("the daemon said nothing within %s: it hangs, is stopped, or the machine is overloaded; %s was not begun", limit, method)}
+	}
+	return err
+}
+
+// within calls with a limit; 0 is none.
+func (c *connection) within(ctx context.Context, limit time.Duration, method string, codec rpc.Codec, arg, reply any) error {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return c.Client.Call(ctx, method, codec, arg, reply)
 }

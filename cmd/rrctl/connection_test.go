@@ -1,10 +1,17 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"maps"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	client "github.com/rr-systemd/rrd/ipc/rpc"
 
 	"github.com/rr-systemd/rrd/services/rpc"
 )
@@ -28,8 +35,8 @@ func TestNoAnswer(t *testing.T) {
 		{[]string{"locks"}, "did not answer lock.List"},
 		{[]string{"service"}, "did not answer service.Processes"},
 		{[]string{"metrics"}, "did not answer rrd.Metrics"},
-		{[]string{"reload"}, "the daemon did not answer rrd.Reload within 50ms: it goes on with what it does"},
-		{[]string{"reset", "http"}, "did not answer resetter.Reset"},
+		{[]string{"reload"}, "the daemon said nothing within 50ms: it hangs, is stopped, or the machine is overloaded; rrd.Reload was not begun"},
+		{[]string{"reset", "http"}, "resetter.Reset was not begun"},
 		{[]string{"scale", "http", "3"}, "did not answer rrd.Status"},
 		{[]string{"stop"}, "did not answer rrd.Stop"},
 	} {
@@ -44,6 +51,27 @@ func TestNoAnswer(t *testing.T) {
 		t.Errorf("no time at all: exit %d", code)
 	}
 	contains(t, "no time at all", errOut, "write a time such as")
+}
+
+// Without --timeout a reload may last, but a daemon that does not answer at all is
+// told soon.
+func TestLastingCallOfMuteDaemon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		read := make(chan struct{})
+		go func() { defer close(read); _, _ = io.Copy(io.Discard, far) }()
+		c := &connection{client.NewClient(near), 0}
+		began := time.Now()
+		err := c.Call(t.Context(), "rrd.Reload", client.JSON, new(bool), new(bool))
+		if none := new(noDaemonError); !errors.As(err, &none) || !strings.Contains(err.Error(), "said nothing within 10s") {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != answerTimeout {
+			t.Errorf("told after %s", took)
+		}
+		c.Close()
+		<-read
+	})
 }
 
 // A daemon that is killed in the middle of a call.
