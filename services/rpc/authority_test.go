@@ -151,7 +151,7 @@ func TestWorkersAreNoAdmins(t *testing.T) {
 	if len(asked) < 2 {
 		t.Errorf("asked for %v", asked)
 	}
-	if text := log.String(); !strings.Contains(text, `msg="RPC call refused" method=test.Admin role=admin`) {
+	if text := log.String(); !strings.Contains(text, `msg="RPC call refused" method=test.Admin role=admin`) || !strings.Contains(text, "peer_kind=worker") {
 		t.Errorf("log: %s", text)
 	}
 }
@@ -173,8 +173,10 @@ func TestTheDeadAreNoAdmins(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	// Only now the server accepts what the child has opened.
-	rpctest.Serve(t, rpc.Options{Listeners: []net.Listener{l}, Authority: rpc.Authority{
-		IsWorker: func(int, uint32) bool { return false },
+	var log bytes.Buffer
+	rpctest.Serve(t, rpc.Options{Listeners: []net.Listener{l}, Log: slog.New(slog.NewTextHandler(&log, nil)), Authority: rpc.Authority{
+		// As /proc has nothing of it, the daemon is in doubt.
+		IsWorker: func(int, uint32) bool { return true },
 	}}, roles)
 	conn, err := net.FileConn(shared)
 	if err != nil {
@@ -183,8 +185,11 @@ func TestTheDeadAreNoAdmins(t *testing.T) {
 	c := wire.NewClient(conn)
 	defer c.Close()
 	var arg, reply bool
-	if err := c.Call(t.Context(), "test.Admin", wire.JSON, &arg, &reply); !rpc.Refused(err) {
+	if err := c.Call(t.Context(), "test.Admin", wire.JSON, &arg, &reply); !rpc.Refused(err) || !strings.Contains(err.Error(), "a process that has ended") {
 		t.Errorf("%v", err)
+	}
+	if text := log.String(); !strings.Contains(text, "peer_kind=ended") {
+		t.Errorf("log: %s", text)
 	}
 }
 

@@ -128,7 +128,7 @@ func (c *conn) allow(m *method) error {
 	if err != nil {
 		c.refused.Do(func() {
 			c.s.log.Warn("RPC call refused", "method", m.Name, "role", m.Role.String(),
-				"peer_pid", c.peer.PID, "peer_uid", c.peer.UID, "peer_worker", c.peer.Worker)
+				"peer_pid", c.peer.PID, "peer_uid", c.peer.UID, "peer_kind", c.peer.Kind())
 		})
 	}
 	return err

@@ -23,6 +23,9 @@ type Peer struct {
 	UID, GID uint32
 	// Worker: it is a worker or was started by one.
 	Worker bool
+	// Ended: it had ended before the daemon saw what it was, and left its
+	// connection to somebody unknown. It has the rights of a worker.
+	Ended bool
 	// Admin: it may call every method.
 	Admin bool
 }
@@ -31,14 +34,24 @@ func (p Peer) String() string {
 	if !p.Known {
 		return "a TCP client, which cannot be identified"
 	}
-	kind := "a client"
-	switch {
-	case p.Admin:
-		kind = "an admin"
-	case p.Worker:
-		kind = "a worker or was started by one"
-	}
+	kind := map[string]string{"admin": "an admin", "worker": "a worker or was started by one",
+		"ended": "a process that has ended", "client": "a client"}[p.Kind()]
 	return fmt.Sprintf("%s (pid %d, uid %d)", kind, p.PID, p.UID)
+}
+
+// Kind is admin, worker, ended, client or tcp.
+func (p Peer) Kind() string {
+	switch {
+	case !p.Known:
+		return "tcp"
+	case p.Admin:
+		return "admin"
+	case p.Ended:
+		return "ended"
+	case p.Worker:
+		return "worker"
+	}
+	return "client"
 }
 
 type peerKey struct{}
@@ -69,30 +82,31 @@ func (a *Authority) identify(conn net.Conn) Peer {
 			return
 		}
 		p = Peer{Known: true, PID: int(cred.Pid), UID: cred.Uid, GID: cred.Gid}
-		p.Worker = a.worker(int(fd), p)
-		p.Admin = !p.Worker && a.admin(int(fd), p)
+		p.Worker, p.Ended = a.worker(int(fd), p)
+		p.Admin = !p.Worker && !p.Ended && a.admin(int(fd), p)
 	})
 	return p
 }
 
-// worker tells whether the peer is a worker. A pid is a name that another
-// process can get: what /proc says of it is believed only if the peer still
-// lived afterwards, which a pidfd tells. A peer that has ended counts as a
-// worker: it left its connection to somebody unknown.
-func (a *Authority) worker(socket int, p Peer) bool {
+// worker tells whether the peer is a worker, or has ended. A pid is a name that
+// another process can get: what /proc says of it is believed only if the peer
+// still lived afterwards, which a pidfd tells.
+func (a *Authority) worker(socket int, p Peer) (worker, gone bool) {
 	if a.IsWorker == nil || p.PID == 0 {
-		return false
+		return false, false
 	}
 	pidfd, err := peerPidfd(socket, p.PID)
 	switch {
 	case err == nil:
 		defer unix.Close(pidfd)
-		return a.IsWorker(p.PID, p.UID) || ended(pidfd)
+		worker = a.IsWorker(p.PID, p.UID)
+		gone = ended(pidfd)
+		return worker && !gone, gone
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM):
 		// Linux before 5.3, or a container's filter: the pid has to do.
-		return a.IsWorker(p.PID, p.UID)
+		return a.IsWorker(p.PID, p.UID), false
 	}
-	return true
+	return false, true
 }
 
 // peerPidfd refers to the process that connected (SO_PEERPIDFD, since Linux
