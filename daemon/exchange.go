@@ -19,7 +19,7 @@ type plan struct {
 // exchange gives all pools a new generation of workers, or none of them:
 //
 //  1. New workers boot in every pool: all of them, or the first reload.surge. If
-//     one does not, all new ones end, and no pool has changed.
+//     one does not, all new ones end at once, and no pool has changed.
 //  2. The pools with reload.surge go on, one after the other, so that their memory
 //     stays within it. If one fails now it rolls back, and so do those before it,
 //     by one exchange more.
@@ -32,18 +32,26 @@ func (d *Daemon) exchange(pools []*workers, plans []plan) []control.PoolReload {
 	problems := make([]string, len(pools))
 	staged := make([]*pool.Staged, len(pools))
 	errs := make([]error, len(pools))
-	var booting sync.WaitGroup
-	for i, w := range pools {
-		booting.Go(func() { staged[i], errs[i] = w.pool.Stage(d.life, plans[i].config, plans[i].spec) })
-	}
-	booting.Wait()
+	booting, callOff := context.WithCancelCause(d.life)
+	defer callOff(nil)
+	var failing sync.Mutex
 	failed := "" // name of a pool
+	var wg sync.WaitGroup
 	for i, w := range pools {
-		if errs[i] != nil {
-			problems[i] = explained(errs[i]).Error()
-			if failed == "" {
+		wg.Go(func() {
+			staged[i], errs[i] = w.pool.Stage(booting, plans[i].config, plans[i].spec)
+			failing.Lock()
+			defer failing.Unlock()
+			if errs[i] != nil && failed == "" {
 				failed = w.name
+				callOff(leftAlone(failed)) // others may boot for long
 			}
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			problems[i] = explained(err).Error()
 		}
 	}
 	// Those whose Commit may fail come first.
@@ -70,8 +78,9 @@ func (d *Daemon) exchange(pools []*workers, plans []plan) []control.PoolReload {
 			case k < committed:
 				problems[i] = undo(d.life, staged[i], failed)
 			default:
-				problems[i] = "left alone, because " + failed + " failed"
-				staged[i].Discard(errors.New(problems[i]))
+				why := leftAlone(failed)
+				problems[i] = why.Error()
+				staged[i].Discard(why)
 			}
 		}
 	}
@@ -81,6 +90,11 @@ func (d *Daemon) exchange(pools []*workers, plans []plan) []control.PoolReload {
 		outcome[i] = control.PoolReload{Name: w.name, Generation: s.Generation, Workers: s.Workers, Error: problems[i]}
 	}
 	return outcome
+}
+
+// leftAlone is why a pool has not changed that would have.
+func leftAlone(failed string) error {
+	return errors.New("left alone, because " + failed + " failed")
 }
 
 // undo takes a pool back that serves a new generation already, and tells what it

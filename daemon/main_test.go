@@ -22,7 +22,7 @@ import (
 )
 
 // limit is how long anything may take that a test waits for.
-const limit = 30 * time.Second
+const limit = time.Minute
 
 // bin holds rrd, rrctl, rr and the PHP package, readable for every user.
 var bin string

@@ -274,12 +274,17 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 		log: root, logs: logs, health: newHealth(), life: t.Context(), spawner: worker.NewSpawner(), cgroups: new(cgroup.Tree), rpc: new(rpcService),
 	}
 	defer d.spawner.Close()
-	for _, name := range []string{"a", "b", "c"} {
+	a.write("boots.php", "<?php while (true) sleep(1);")
+	// The new workers of d would boot for ever, and end when b has failed.
+	for _, name := range []string{"a", "b", "c", "d"} {
 		f := &workers{name: name, key: "http.pool", settings: s}
 		f.plan = func(next *settings) (pool.Config, worker.Spec, error) {
 			script := "worker.php"
-			if name == "b" {
+			switch name {
+			case "b":
 				script = "broken.php"
+			case "d":
+				script = "boots.php"
 			}
 			spec, err := s.spec("http", "http.pool", []string{"php", script}, wiring{})
 			return next.http.Pool, spec, err
@@ -298,7 +303,7 @@ func TestReloadOfOnePoolFails(t *testing.T) {
 		d.pools = append(d.pools, f)
 	}
 	result, err := d.swap()
-	if err != nil || len(result.Pools) != 3 || result.Err() == nil {
+	if err != nil || len(result.Pools) != 4 || result.Err() == nil {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	for _, p := range result.Pools {

@@ -116,8 +116,14 @@ func (c *Channel) SendStop() error {
 }
 
 // CancelStream asks the worker to end its stream. Frames that are on their way
-// still arrive; the caller receives until one without Stream.
-func (c *Channel) CancelStream() error { return c.sendStreamBit(goridge.StopBit) }
+// still arrive; the caller receives until one without Stream. A worker that is in the
+// middle of its last frame is not asked: when it has written that, it waits for a job.
+func (c *Channel) CancelStream() error {
+	if r := &c.rest; r.left > 0 && !r.shared && r.header.Stream&goridge.StreamBit == 0 {
+		return nil
+	}
+	return c.sendStreamBit(goridge.StopBit)
+}
 
 func (c *Channel) sendStreamBit(bit byte) error {
 	if c.slots != nil {
@@ -260,8 +266,8 @@ func (c *Channel) Interrupt() { _ = c.t.r.SetReadDeadline(time.Unix(1, 0)) }
 func (c *Channel) Resume() { _ = c.t.clearDeadline() }
 
 // WorkerEnded tells the channel that the process has ended. What has arrived can still
-// be received, then comes io.EOF at once, also if a child of the worker holds its
-// descriptors. It may be called by any goroutine, but not before Handshake returned.
+// be received, then comes io.EOF at once, and Send fails with ErrWorkerGone, also if a
+// child of the worker holds its descriptors. It may be called by any goroutine, but not before Handshake returned.
 func (c *Channel) WorkerEnded() { c.t.workerEnded() }
 
 // Heard reports whether the worker has sent a frame since the last Send: then it has

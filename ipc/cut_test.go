@@ -124,6 +124,28 @@ func TestDeadlineOfSend(t *testing.T) {
 	})
 }
 
+// A worker that has ended reads no more, also if a child of it holds its pipe.
+func TestWorkerEndedEndsSend(t *testing.T) {
+	onAll(t, func(t *testing.T, c *Channel, p *peer) {
+		result := make(chan error, 1)
+		go func() { result <- c.Send(&Payload{Body: make([]byte, 32<<20)}) }()
+		if _, err := io.ReadFull(p.r, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		c.WorkerEnded()
+		wantError(t, <-result, ErrWorkerGone)
+	})
+	onAll(t, func(t *testing.T, c *Channel, _ *peer) {
+		c.WorkerEnded()
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		wantError(t, c.Send(&Payload{Body: []byte("job")}), ErrWorkerGone)
+		_ = c.SetDeadline(time.Time{})
+		wantError(t, c.SendStop(), ErrWorkerGone)
+		_, err := c.Recv()
+		wantError(t, err, io.EOF)
+	})
+}
+
 // A worker that announces 4 GiB and sends nothing, or little, costs little.
 func TestAnnouncedLengthCostsNothing(t *testing.T) {
 	c, p := pipePair(t)

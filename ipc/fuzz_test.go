@@ -67,7 +67,7 @@ func FuzzRecv(f *testing.F) {
 	fuzzSeeds(f)
 	f.Fuzz(func(t *testing.T, b []byte, cut uint16) {
 		c, p := pipePair(t)
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		done := deliver(p, b, cut)
 		defer func() {
 			_ = c.Close()

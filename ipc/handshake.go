@@ -52,6 +52,7 @@ func (c *Channel) Handshake(ctx context.Context, ownPID int) (pid int, err error
 		if cause == nil {
 			cause = context.DeadlineExceeded
 		}
+		c.glance()
 		if c.w > c.r && looksLikeText(c.in.b[c.r:c.w]) {
 			return 0, c.garbage(cause)
 		}

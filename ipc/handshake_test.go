@@ -118,9 +118,7 @@ func TestHandshakeCancel(t *testing.T) {
 func TestHandshakeDeadlineShowsText(t *testing.T) {
 	c, p := pipePair(t)
 	p.write(t, []byte("debug\n"))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	_, err := c.Handshake(ctx, 1)
+	_, err := c.Handshake(dueIn{t.Context(), -time.Second}, 1)
 	wantError(t, err, context.DeadlineExceeded)
 	if !strings.Contains(err.Error(), "invalid message: debug") || !strings.Contains(hintOf(err), "echo") {
 		t.Errorf("error %v, hint %q", err, hintOf(err))

@@ -76,6 +76,60 @@ func TestParts(t *testing.T) {
 	})
 }
 
+// A worker in the middle of its last frame gets no STOP: it would find it before its
+// next job.
+func TestCancelStreamInAFrame(t *testing.T) {
+	onAll(t, func(t *testing.T, c *Channel, p *peer) {
+		long := strings.Repeat("x", 1<<20)
+		for _, stream := range []byte{0, goridge.StreamBit} {
+			if err := c.Send(&Payload{Context: []byte("{}"), Parts: true}); err != nil {
+				t.Fatal(err)
+			}
+			p.read(t)
+			written := make(chan struct{})
+			go func() {
+				defer close(written)
+				_, _ = p.w.Write(answerFrame(stream, "head", long))
+				if stream != 0 {
+					_, _ = p.w.Write(answerFrame(0, "", ""))
+				}
+			}()
+			for first, more := true, true; more; first = false {
+				m, err := c.Recv()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first {
+					if err := c.CancelStream(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				more = m.Stream
+				m.Release()
+			}
+			<-written
+			if err := c.Send(&Payload{Context: []byte("next")}); err != nil {
+				t.Fatal(err)
+			}
+			f := p.read(t)
+			if stop := f.Stream&goridge.StopBit != 0; stop != (stream != 0) {
+				t.Errorf("a frame with stream bits %d: STOP %v", stream, stop)
+			} else if stop {
+				f = p.read(t)
+			}
+			if string(f.Payload) != "next" {
+				t.Fatalf("the worker got %+v", f)
+			}
+			p.write(t, answerFrame(0, "", "ok"))
+			m, err := c.Recv()
+			if err != nil || string(m.Body) != "ok" {
+				t.Fatal(m, err)
+			}
+			m.Release()
+		}
+	})
+}
+
 // A body from a file is the same frame as one from memory.
 func TestSendFile(t *testing.T) {
 	onAll(t, func(t *testing.T, c *Channel, p *peer) {

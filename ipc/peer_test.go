@@ -117,7 +117,7 @@ func finish(t testing.TB, c *Channel, p *peer) (*Channel, *peer) {
 		p.close()
 	})
 	// No test waits for ever.
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return c, p
@@ -149,7 +149,7 @@ func (p *peer) write(t testing.TB, b []byte) {
 // read receives one frame as the worker.
 func (p *peer) read(t testing.TB) goridge.Frame {
 	t.Helper()
-	_ = p.r.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = p.r.SetReadDeadline(time.Now().Add(time.Minute))
 	head := make([]byte, goridge.HeaderSize)
 	if _, err := io.ReadFull(p.r, head); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func startPHP(t testing.TB, args ...string) *Channel {
 	if pid := shakeHands(t, c); pid != cmd.Process.Pid {
 		t.Errorf("the worker says pid %d, it is %d", pid, cmd.Process.Pid)
 	}
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	return c
 }
 
@@ -196,7 +196,7 @@ func TestPHPAnswersBeforeItReads(t *testing.T) {
 	// The same with a job that fits the pipe is no problem.
 	c, _ = phpWorker(t, "answers-unread.php")
 	shakeHands(t, c)
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	m := exchange(t, c, "ctx", "small")
 	if len(m.Body) != 3<<20 {
 		t.Errorf("%d bytes", len(m.Body))

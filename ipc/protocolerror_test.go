@@ -41,7 +41,7 @@ func TestProtocolErrors(t *testing.T) {
 			if !bytes.Equal(broken.Received, test.bytes) {
 				t.Errorf("received %q, want %q", broken.Received, test.bytes)
 			}
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if _, again := c.Recv(); again != err {
@@ -66,7 +66,7 @@ func TestGarbageIsBounded(t *testing.T) {
 	if !errors.As(err, &broken) {
 		t.Fatal(err)
 	}
-	if len(broken.Received) > maxReceived || len(broken.Error()) > 2*maxQuoted || time.Since(start) > 5*time.Second {
+	if len(broken.Received) > maxReceived || len(broken.Error()) > 2*maxQuoted || time.Since(start) > 20*time.Second {
 		t.Errorf("%d bytes kept, %d bytes of text, after %v", len(broken.Received), len(broken.Error()), time.Since(start))
 	}
 }

@@ -56,7 +56,7 @@ func TestSharedEcho(t *testing.T) {
 						"file":   {File: bytes.NewReader(body), FileSize: int64(n)},
 					} {
 						pl.Context, pl.Codec, pl.Parts = []byte(`{"n":1}`), goridge.CodecJSON, parts
-						_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+						_ = c.SetDeadline(time.Now().Add(time.Minute))
 						if err := c.Send(&pl); err != nil {
 							t.Fatal(n, name, err)
 						}

@@ -77,7 +77,7 @@ func sharedPair(t testing.TB, half int) (*Channel, *sharedPeer) {
 	if !c.Accepts(SharedMemory) {
 		t.Fatal("no shared memory")
 	}
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	return c, p
 }
 

@@ -35,7 +35,7 @@ func slotPair(t testing.TB, half int) (*Channel, *slotPeer) {
 	if !c.Accepts(Slots) || c.slots == nil {
 		t.Fatal("no slots")
 	}
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	return c, &slotPeer{sharedPeer: p}
 }
 
@@ -129,7 +129,7 @@ func TestSlotsEcho(t *testing.T) {
 				t.Fatal(n, "pending")
 			}
 			pl := &Payload{Context: []byte(`{"n":1}`), Body: body, Codec: goridge.CodecJSON, Parts: round%2 == 1}
-			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
 			if fits := len(pl.Context)+n <= room && !c.slots.loose; fits != (c.FrameSize(pl) == 0) {
 				t.Fatalf("%d bytes: %d of them by the pipe", n, c.FrameSize(pl))
 			}

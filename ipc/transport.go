@@ -147,7 +147,8 @@ func (t *transport) read() (int, error) {
 	return 0, t.ioError("receive from", err)
 }
 
-// readLast reads what a worker that has ended has left.
+// readLast is read without a wait: what a worker that has ended has left, or one that
+// is not waited for any longer has sent.
 func (t *transport) readLast() (int, error) {
 	err := t.rc.Control(func(fd uintptr) { t.tryRead(fd) })
 	n := t.n
@@ -161,7 +162,8 @@ func (t *transport) readLast() (int, error) {
 	return n, nil
 }
 
-// workerEnded makes reads return at once, with what is there or io.EOF.
+// workerEnded makes reads return at once, with what is there or io.EOF, and writes with
+// ErrWorkerGone.
 func (t *transport) workerEnded() {
 	t.gone.Store(true)
 	t.interruptIfGone()
@@ -171,6 +173,7 @@ func (t *transport) workerEnded() {
 func (t *transport) interruptIfGone() {
 	if t.gone.Load() {
 		_ = t.r.SetReadDeadline(time.Unix(1, 0))
+		_ = t.w.SetWriteDeadline(time.Unix(1, 0))
 	}
 }
 
@@ -235,6 +238,8 @@ func (t *transport) write(a, b, c []byte) error {
 		// The signal SIGPIPE that comes with EPIPE is ignored by the Go
 		// runtime for descriptors other than 1 and 2.
 		err = fmt.Errorf("cannot send to the worker: %w (%w)", ErrWorkerGone, err)
+	} else if t.gone.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("cannot send to the worker: %w", ErrWorkerGone)
 	} else {
 		err = t.ioError("send to", err)
 	}

@@ -14,10 +14,11 @@ import (
 
 // How long a failed request waits for the end of its worker, so that the error can
 // tell how it ended. One that has closed its channel is most likely about to end,
-// but PHP closes its descriptors first and may take a while for the rest.
+// but PHP closes its descriptors first and may take a while for the rest, the longer
+// the busier the machine is.
 const (
 	exitWait  = 50 * time.Millisecond
-	closeWait = 500 * time.Millisecond
+	closeWait = 2 * time.Second
 )
 
 // patience is which of them counts after err.

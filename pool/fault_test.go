@@ -15,26 +15,28 @@ import (
 	"github.com/rr-systemd/rrd/pool/worker"
 )
 
+// stallTTL is the time of a request that does not end; no other has such a limit.
+const stallTTL = 300 * time.Millisecond
+
 // A worker that ends, or stalls, after any byte of its answer costs one request
 // one clear error, and is replaced.
 func TestAnswerCutAtEveryByte(t *testing.T) {
-	cfg := Config{NumWorkers: 1, Supervisor: &Supervisor{WatchTick: time.Second, ExecTTL: 400 * time.Millisecond}}
-	p, r := newPool(t, cfg, withSpec(echoSpec()))
+	p, r := newPool(t, Config{NumWorkers: 1}, withSpec(echoSpec()))
 	const length = 12 + 4 + len("ctx") + len("stall 00")
 	ends := 0
 	for _, how := range []string{"cut", "stall"} {
 		step := 1
 		if how == "stall" {
-			step = 7 // each of them takes exec_ttl
+			step = 7 // each of them takes stallTTL
 		}
 		for n := 0; n < length-2; n += step {
 			// What answers is not what ends at once: no loop of failed starts.
 			equal(t, "answer", mustDo(t, p, "echo"), "echo")
-			_, err := do(p, fmt.Sprintf("%s %02d", how, n))
-			want := ipc.ErrWorkerFailed
+			ttl, want := time.Duration(0), ipc.ErrWorkerFailed
 			if how == "stall" {
-				want = ipc.ErrExecTTL
+				ttl, want = stallTTL, ipc.ErrExecTTL
 			}
+			err := doWithin(p, ttl, fmt.Sprintf("%s %02d", how, n))
 			var we *WorkerError
 			if !errors.Is(err, want) || !errors.As(err, &we) {
 				t.Fatalf("%s at byte %d: %v", how, n, err)
@@ -55,15 +57,20 @@ func TestAnswerCutAtEveryByte(t *testing.T) {
 // A worker that ends, or stalls, after it has read any part of its request costs
 // one request one clear error. Nothing is lost if it has read nothing.
 func TestRequestReadInPart(t *testing.T) {
-	cfg := Config{NumWorkers: 1, Supervisor: &Supervisor{WatchTick: time.Second, ExecTTL: 700 * time.Millisecond}}
-	p, r := newPool(t, cfg, withSpec(echoSpec()))
+	p, r := newPool(t, Config{NumWorkers: 1}, withSpec(echoSpec()))
 	small := 12 + 4 + len("ctx") + len("echo")
 	large := 12 + 4 + len("ctx") + 3<<20 // more than the pipe holds
 	ends := 0
 	try := func(how string, n, size int, body string) {
 		t.Helper()
 		equal(t, "answer", mustDo(t, p, fmt.Sprintf("next %s %d", how, n)), fmt.Sprintf("next %s %d", how, n))
-		got, err := do(p, body)
+		var got string
+		var err error
+		if how == "hang" {
+			err = doWithin(p, stallTTL, body)
+		} else {
+			got, err = do(p, body)
+		}
 		ends++
 		var we *WorkerError
 		switch {
@@ -154,7 +161,7 @@ func whole(p *Pool) error {
 }
 
 func poll(what string, ok func() bool) error {
-	for end := time.Now().Add(20 * time.Second); !ok(); {
+	for end := time.Now().Add(time.Minute); !ok(); {
 		if time.Now().After(end) {
 			return errors.New("waited in vain for " + what)
 		}
@@ -168,7 +175,7 @@ func poll(what string, ok func() bool) error {
 func TestForkFails(t *testing.T) {
 	for n := 1; ; n++ {
 		f := &forks{fails: map[int]error{n: syscall.EAGAIN}}
-		cfg := Config{NumWorkers: 2, AllocateTimeout: 20 * time.Second}
+		cfg := Config{NumWorkers: 2, AllocateTimeout: time.Minute}
 		p, r := unstarted(t, cfg, withSpec(echoSpec()), func(o *Options) { o.Spawner = f.spawner(t) })
 		files := descriptors(t)
 		start, request, reload, add := life(p, r, cfg)

@@ -70,7 +70,7 @@ func TestHistory(t *testing.T) {
 		surge := rapid.IntRange(0, 2).Draw(rt, "surge")
 		cfg := Config{
 			NumWorkers: Count(rapid.IntRange(1, 4).Draw(rt, "workers")), MaxJobs: rapid.SampledFrom([]uint64{0, 3, 20}).Draw(rt, "max_jobs"),
-			AllocateTimeout: 20 * time.Second, Reload: &Reload{Surge: surge},
+			AllocateTimeout: time.Minute, Reload: &Reload{Surge: surge},
 			DynamicAllocator: &DynamicAllocator{MaxWorkers: 2, SpawnRate: 1},
 		}
 		spec := worker.Spec{Argv: []string{"/proc/self/exe"}, Env: []string{"POOL_TEST_ECHO=1", "POOL_TEST_NOTES=" + notes, "GOMAXPROCS=1", "GOGC=off", "GORACE=atexit_sleep_ms=0"}}
@@ -197,7 +197,7 @@ func TestHistory(t *testing.T) {
 				}
 			}
 		}
-		if result := porcupine.CheckOperationsTimeout(oneByOne, operations, 20*time.Second); result != porcupine.Ok {
+		if result := porcupine.CheckOperationsTimeout(oneByOne, operations, time.Minute); result != porcupine.Ok {
 			rt.Errorf("the answers of a worker do not follow each other: %s", result)
 		}
 		if len(began) > 0 {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -132,8 +133,13 @@ func nextFault(how string, n int) {
 	if n > 0 {
 		_, _ = io.ReadFull(os.Stdin, make([]byte, n))
 	}
-	if how == "hang" {
+	switch how {
+	case "hang":
 		select {}
+	case "orphan": // a child of it holds its pipes
+		child := exec.Command("sleep", "3600")
+		child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+		_ = child.Start()
 	}
 	os.Exit(0)
 }
@@ -286,6 +292,33 @@ func doCtx(ctx context.Context, p *Pool, body string) (string, error) {
 	}
 }
 
+// gate holds the requests with its body until it is opened: how long that is does not
+// depend on how busy the machine is.
+type gate struct{ body, file string }
+
+func newGate(t testing.TB) gate {
+	file := filepath.Join(t.TempDir(), "open")
+	return gate{"until " + file, file}
+}
+
+func (g gate) open(t testing.TB) {
+	t.Helper()
+	if err := os.WriteFile(g.file, nil, 0o600); err != nil {
+		t.Error(err)
+	}
+}
+
+// doWithin runs one payload that has a time of its own.
+func doWithin(p *Pool, ttl time.Duration, body string) error {
+	own := payload(body)
+	own.TTL = ttl
+	s, err := p.Exec(context.Background(), own)
+	if err == nil {
+		s.Close()
+	}
+	return err
+}
+
 func mustDo(t testing.TB, p *Pool, body string) string {
 	t.Helper()
 	s, err := do(p, body)
@@ -306,7 +339,7 @@ func mustPID(t testing.TB, p *Pool) int {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)

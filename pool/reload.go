@@ -84,7 +84,8 @@ func (p *Pool) exchange(g *generation, ready []*member) error {
 	}
 	old := p.gen
 	old.retired = true
-	g.keepSize(old) // workers may have been added meanwhile
+	g.keepSize(old) // workers may have been added or removed meanwhile
+	ready = p.trim(g, ready, g.target)
 	p.gen = g
 	p.backoff, p.retryAt = 0, time.Time{}
 	replaced := new(lastEnd)
@@ -111,6 +112,17 @@ func (p *Pool) exchange(g *generation, ready []*member) error {
 	}
 	p.retuned()
 	return nil
+}
+
+// trim ends those of the workers that booted for g which are more than n, and returns
+// the others. The lock is held and the pool is not halted.
+func (p *Pool) trim(g *generation, ready []*member, n int) []*member {
+	if g.cfg.Debug || len(ready) <= n {
+		return ready
+	}
+	surplus := ready[n:]
+	p.wg.Go(func() { p.discardAll(surplus) })
+	return ready[:n]
 }
 
 // keepSize keeps workers that were added or removed by hand, unless the

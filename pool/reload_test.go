@@ -65,11 +65,12 @@ func TestReloadThatDoesNotBootKeepsTheOldGeneration(t *testing.T) {
 }
 
 func TestReloadServesWaitingRequests(t *testing.T) {
-	cfg := Config{NumWorkers: 1, ResetTimeout: 200 * time.Millisecond}
-	p, r := newPool(t, cfg)
-	hung := make(chan error, 1)
-	go func() { _, err := do(p, "sleep 60000"); hung <- err }()
-	eventually(t, "a hung request", func() bool { return p.Stats().Working == 1 })
+	cfg := Config{NumWorkers: 1}
+	p, _ := newPool(t, cfg)
+	busy := newGate(t)
+	slow := make(chan error, 1)
+	go func() { _, err := do(p, busy.body); slow <- err }()
+	eventually(t, "a slow request", func() bool { return p.Stats().Working == 1 })
 	answered := make(chan error, 1)
 	go func() { _, err := do(p, "hello"); answered <- err }()
 	eventually(t, "a waiting request", func() bool { return p.Stats().Waiting == 1 })
@@ -84,6 +85,21 @@ func TestReloadServesWaitingRequests(t *testing.T) {
 	equal(t, "draining", s.Draining, 1)
 	equal(t, "workers", s.Workers, 1)
 	equal(t, "working", s.Working, 0)
+	busy.open(t)
+	if err := <-slow; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestResetTimeoutEndsHungRequests(t *testing.T) {
+	cfg := Config{NumWorkers: 1, ResetTimeout: 50 * time.Millisecond}
+	p, r := newPool(t, cfg)
+	hung := make(chan error, 1)
+	go func() { _, err := do(p, "sleep 3600000"); hung <- err }()
+	eventually(t, "a hung request", func() bool { return p.Stats().Working == 1 })
+	if err := p.Reload(context.Background(), cfg, phpSpec(t)); err != nil {
+		t.Fatal(err)
+	}
 	var we *WorkerError
 	if err := <-hung; !errors.As(err, &we) || we.Cause != worker.Reset {
 		t.Errorf("got %v", err)

@@ -75,6 +75,7 @@ func (p *Pool) takeOver(g, old *generation, ready []*member, n int) bool {
 		return false
 	}
 	if p.gen == old { // the first step
+		ready = p.trim(g, ready, n)
 		old.retired, old.rolling, old.wanted = true, true, old.target
 		g.target, g.full, p.gen = 0, n, g
 		p.backoff, p.retryAt = 0, time.Time{}

@@ -123,13 +123,42 @@ func TestRollBack(t *testing.T) {
 	mustDo(t, p, "echo")
 }
 
+// Workers that are removed while new ones boot are not there afterwards either.
+func TestRemoveWhileReloading(t *testing.T) {
+	for _, surge := range []int{0, 3} {
+		cfg := Config{NumWorkers: 3, Reload: &Reload{Surge: surge}}
+		p, _ := newPool(t, cfg)
+		ctx := context.Background()
+		s, err := p.Stage(ctx, cfg, phpSpec(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := p.Remove(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.Commit(ctx); err != nil {
+			t.Error(err)
+		}
+		eventually(t, "one worker of the new generation", func() bool {
+			list := p.Workers()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return len(list) == 1 && list[0].Generation == 2 && p.crowd() == 1
+		})
+		equal(t, "target", p.Stats().Target, 1)
+		p.check(t)
+	}
+}
+
 // A worker that boots and dies is no reason to give up the old ones.
 func TestWarmup(t *testing.T) {
 	for _, surge := range []int{0, 1} {
 		cfg := Config{NumWorkers: 2, Reload: &Reload{Surge: surge, Warmup: 5 * time.Second}}
 		p, _ := newPool(t, cfg)
-		cfg.Reload.Warmup = 300 * time.Millisecond
-		err := p.Reload(context.Background(), cfg, phpSpec(t, "crash", "20"))
+		cfg.Reload.Warmup = time.Second
+		err := p.Reload(context.Background(), cfg, phpSpec(t, "crash"))
 		var boot *BootError
 		if !errors.As(err, &boot) || boot.Exit.Code != 4 || !strings.Contains(err.Error(), "within reload.warmup: exit status 4") {
 			t.Errorf("got %v", err)

@@ -144,7 +144,7 @@ func TestAddMakesRoomForReload(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the reload still waits for room")
 	}
 	eventually(t, "two workers", func() bool { return p.Stats().Workers == 2 })

@@ -37,7 +37,7 @@ var extension = sync.OnceValues(func() (file string, err error) {
 
 // withSlots makes workers on our PHP package; with the extension, without, and
 // without anything to share.
-func withSlots(t *testing.T, transport string) options {
+func withSlots(t testing.TB, transport string) options {
 	t.Helper()
 	script, err := filepath.Abs("testdata/slots.php")
 	if err != nil {

@@ -35,14 +35,15 @@ type Staged struct {
 }
 
 // Stage boots the first workers of a new generation. On error, which wraps a
-// *BootError if it was a worker's fault, nothing is left of it.
+// *BootError if it was a worker's fault, nothing is left of it. When ctx is canceled the
+// error is its cause.
 func (p *Pool) Stage(ctx context.Context, cfg Config, spec worker.Spec) (*Staged, error) {
 	select {
 	case p.reloads <- struct{}{}:
 	case <-p.ctx.Done():
 		return nil, errClosed
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	p.mu.Lock()
 	if p.closed || p.gen == nil {
@@ -58,6 +59,9 @@ func (p *Pool) Stage(ctx context.Context, cfg Config, spec worker.Spec) (*Staged
 	if s.g, err = newGeneration(number, cfg, spec); err == nil {
 		s.debug = s.g.cfg.Debug || s.before.cfg.Debug
 		err = s.bounded(ctx, s.boot)
+	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(err, context.Canceled) && cause != nil {
+		err = cause
 	}
 	if err != nil {
 		s.over(number, err)

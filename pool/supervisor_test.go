@@ -47,10 +47,12 @@ func TestMemoryIsCheckedAfterEachRequest(t *testing.T) {
 func TestScaling(t *testing.T) {
 	p, r := newPool(t, Config{NumWorkers: 1, DynamicAllocator: &DynamicAllocator{MaxWorkers: 3, SpawnRate: 2, IdleTimeout: time.Second}})
 	results := make(chan error, 8)
+	busy := newGate(t)
 	for range 8 {
-		go func() { _, err := do(p, "sleep 300"); results <- err }()
+		go func() { _, err := do(p, busy.body); results <- err }()
 	}
 	eventually(t, "four workers", func() bool { return p.Stats().Workers == 4 })
+	busy.open(t)
 	for range 8 {
 		if err := <-results; err != nil {
 			t.Error(err)
@@ -105,9 +107,10 @@ func TestAddRemove(t *testing.T) {
 func TestRemoveIsNoRequest(t *testing.T) {
 	p, r := newPool(t, Config{NumWorkers: 2, MaxQueueSize: 1})
 	ctx := context.Background()
+	busy := newGate(t)
 	var calls sync.WaitGroup
 	for range 2 {
-		calls.Go(func() { mustDo(t, p, "sleep 1000") })
+		calls.Go(func() { mustDo(t, p, busy.body) })
 	}
 	eventually(t, "both work", func() bool { return p.Stats().Working == 2 })
 	queued := func(n int) {
@@ -142,6 +145,8 @@ func TestRemoveIsNoRequest(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	cancel()
+	queued(2)
+	busy.open(t)
 	calls.Wait()
 	equal(t, "workers", p.Stats().Target, 1)
 	equal(t, "cause", r.causes(t, 1)[0], worker.Removed)
@@ -166,11 +171,13 @@ func TestProbe(t *testing.T) {
 		t.Error(err)
 	}
 	done := make(chan struct{})
-	go func() { defer close(done); mustDo(t, p, "sleep 300") }()
+	busy := newGate(t)
+	go func() { defer close(done); mustDo(t, p, busy.body) }()
 	eventually(t, "one working", func() bool { return p.Stats().Working == 1 })
 	if err := p.Probe(ctx); err != nil { // busy is not broken
 		t.Error(err)
 	}
+	busy.open(t)
 	if err := p.Probe(context.Background()); err != nil { // its turn comes
 		t.Error(err)
 	}

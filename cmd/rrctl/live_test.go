@@ -61,7 +61,7 @@ func (m *terminal) mode(t *testing.T) unix.Termios {
 func (m *terminal) expect(t *testing.T, text string) {
 	t.Helper()
 	buf := make([]byte, 4096)
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(m.output.String(), text); {
+	for end := time.Now().Add(time.Minute); !strings.Contains(m.output.String(), text); {
 		n, err := unix.Read(int(m.master.Fd()), buf)
 		switch {
 		case err == nil:

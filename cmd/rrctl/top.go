@@ -38,11 +38,13 @@ with --json one line for each.`,
 			}
 			s := &sampler{dial: c.dial, now: c.now, pools: pools}
 			defer s.Close()
+			ctx, cancel := context.WithCancel(cmd.Context())
+			defer cancel() // ends a read that is under way
 			f := frame{every: every, sort: key, filter: filter, reverse: reverse, colours: colours(c.out)}
 			if c.json || count > 0 || os.Getenv("TERM") == "dumb" || !isTerminal(c.in) || !isTerminal(c.out) {
-				return c.batch(cmd.Context(), newTop(cmd.Context(), s, f), count)
+				return c.batch(ctx, newTop(ctx, s, f), count)
 			}
-			return c.watch(cmd.Context(), newTop(cmd.Context(), s, f))
+			return c.watch(ctx, newTop(ctx, s, f))
 		},
 	}
 	f := cmd.Flags()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rr-systemd/rrd/ipc/rpc"
@@ -22,13 +23,23 @@ type sample struct {
 // sampler reads samples over one connection, which it opens anew when it broke:
 // a view outlives restarts of the daemon.
 type sampler struct {
-	dial   func(context.Context) (*connection, error)
-	now    func() time.Time
-	pools  []string
+	dial  func(context.Context) (*connection, error)
+	now   func() time.Time
+	pools []string
+
+	mu     sync.Mutex // a view may end in the middle of a read
 	client *connection
 }
 
+// Close waits for a read that is under way, which ends with its context.
 func (s *sampler) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangUp()
+}
+
+// hangUp closes the connection. s.mu is held.
+func (s *sampler) hangUp() {
 	if s.client != nil {
 		_ = s.client.Close()
 		s.client = nil
@@ -36,6 +47,8 @@ func (s *sampler) Close() {
 }
 
 func (s *sampler) read(ctx context.Context) (*sample, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.client == nil {
 		var err error
 		if s.client, err = s.dial(ctx); err != nil {
@@ -49,7 +62,7 @@ func (s *sampler) read(ctx context.Context) (*sample, error) {
 		err = s.client.Call(ctx, "rrd.Workers", rpc.JSON, &control.WorkersRequest{Pools: s.pools}, &w)
 	}
 	if err != nil {
-		s.Close()
+		s.hangUp()
 		return nil, err
 	}
 	r.workers = w.Workers

@@ -75,7 +75,7 @@ func TestTags(t *testing.T) {
 	if tag, err := tags.Of(f, info, false); tag != want || err != nil || len(tags.known) != 0 {
 		t.Errorf("%q %v, %d remembered", tag, err, len(tags.known))
 	}
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for len(tags.known) == 0 {
 		select {
 		case <-deadline:

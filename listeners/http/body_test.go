@@ -3,11 +3,13 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,7 +116,11 @@ func TestRefusals(t *testing.T) {
 					t.Errorf("%v", res.Header)
 				}
 			}
-			// The connection is in step for the next request.
+			// The connection is in step for the next request, or known to end: the rest
+			// of a long body may come too late.
+			if res.Close && tt.status == 413 {
+				continue
+			}
 			if res := c.do("GET", plainGet, ""); res.StatusCode != 200 {
 				t.Errorf("next request: %d", res.StatusCode)
 			}
@@ -155,30 +161,36 @@ func TestSlowClientHoldsNoWorker(t *testing.T) {
 }
 
 func TestTimeouts(t *testing.T) {
+	const short = 50 * time.Millisecond
 	var rec recorder
-	s := serve(t, Config{Timeouts: Timeouts{ReadHeader: 50 * time.Millisecond, Read: 50 * time.Millisecond, Idle: 50 * time.Millisecond}}, rec.exec())
-	for name, text := range map[string]string{
-		"header": "GET / HTTP/1.1\r\nHos",
-		"idle":   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		"body":   "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+	// Each with the one limit that it is about: a busy machine may pass the others.
+	for name, tt := range map[string]struct {
+		limits       Timeouts
+		text, status string
+	}{
+		"header": {Timeouts{ReadHeader: short}, "GET / HTTP/1.1\r\nHos", ""},
+		"idle":   {Timeouts{Idle: short}, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200"},
+		"body":   {Timeouts{Read: short}, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", "HTTP/1.1 408"},
 	} {
+		s := serve(t, Config{Timeouts: tt.limits}, rec.exec())
 		c := s.dial(t)
-		c.send(text)
+		c.send(tt.text)
 		b, err := io.ReadAll(c)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
+		if name == "header" && errors.Is(err, syscall.ECONNRESET) { // the limit passed before send
+			err = nil
 		}
-		if status := map[string]string{"idle": "HTTP/1.1 200", "body": "HTTP/1.1 408"}[name]; !strings.HasPrefix(string(b), status) {
-			t.Errorf("%s: %q", name, b)
+		if err != nil || !strings.HasPrefix(string(b), tt.status) {
+			t.Errorf("%s: %q %v", name, b, err)
 		}
 	}
 	// A client that pauses shorter than that may take as long as it likes.
-	s = serve(t, Config{Timeouts: Timeouts{Read: time.Second}}, rec.exec())
+	limit := 3 * time.Second
+	s := serve(t, Config{Timeouts: Timeouts{Read: limit}}, rec.exec())
 	c := s.dial(t)
-	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
-	tick := time.NewTicker(150 * time.Millisecond)
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 32\r\n\r\n")
+	tick := time.NewTicker(limit / 30)
 	defer tick.Stop()
-	for range 10 {
+	for range 32 {
 		<-tick.C
 		c.send("x")
 	}

@@ -248,7 +248,10 @@ func TestGatewayCodes(t *testing.T) {
 		{"/error", 0, 500, "application error"},
 	} {
 		for _, debug := range []bool{false, true} {
-			pc := pool.Config{NumWorkers: 1, Supervisor: &pool.Supervisor{ExecTTL: 300 * time.Millisecond}}
+			pc := pool.Config{NumWorkers: 1}
+			if tt.path == "/hang" {
+				pc.Supervisor = &pool.Supervisor{ExecTTL: 50 * time.Millisecond}
+			}
 			s := servePHP(t, Config{GatewayCodes: true, InternalErrorCode: tt.code}, pc, func(o *Options) { o.Debug = debug })
 			res := s.dial(t).do("GET", tt.path+" HTTP/1.1\r\nHost: a", "")
 			cause := ""

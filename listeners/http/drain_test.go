@@ -21,7 +21,7 @@ import (
 func (s *testServer) shutdown(t testing.TB) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		done <- s.Shutdown(ctx)
 	}()
@@ -110,7 +110,7 @@ func TestHandover(t *testing.T) {
 		tr.Protocols.SetHTTP1(i%3 != 2)
 		tr.Protocols.SetUnencryptedHTTP2(i%3 == 2)
 		defer tr.CloseIdleConnections()
-		client := &http.Client{Transport: tr, Timeout: 20 * time.Second}
+		client := &http.Client{Transport: tr, Timeout: time.Minute}
 		wg.Go(func() {
 			for !stop.Load() {
 				res, err := client.Post(url, "text/plain", strings.NewReader("x"))

@@ -81,7 +81,7 @@ func TestUnreadBodyHoldsNoWorker(t *testing.T) {
 			t.Errorf("a worker waits for the rest of %q", head)
 		default:
 		}
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
 		c.send("0123456789")
 		if res := c.receive("POST"); res.StatusCode != 200 {
 			t.Errorf("%d", res.StatusCode)

@@ -24,7 +24,7 @@ func TestFraming(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer nc.Close()
-			_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+			_ = nc.SetDeadline(time.Now().Add(time.Minute))
 			if _, err := io.WriteString(nc, c.raw); err != nil {
 				t.Fatal(err)
 			}

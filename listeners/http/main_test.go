@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	// net/http lets a connection that it refuses linger for half a second.
 	after := descriptors()
-	for end := time.Now().Add(5 * time.Second); after > before && time.Now().Before(end); after = descriptors() {
+	for end := time.Now().Add(time.Minute); after > before && time.Now().Before(end); after = descriptors() {
 		<-time.After(10 * time.Millisecond)
 	}
 	if code == 0 && after > before {
@@ -164,7 +164,7 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func serveScript(t testing.TB, script string, c Config, pc pool.Config, change .
 		_ = p.Run(ctx)
 	}()
 	t.Cleanup(func() {
-		stop, cancelStop := context.WithTimeout(context.Background(), 10*time.Second)
+		stop, cancelStop := context.WithTimeout(context.Background(), time.Minute)
 		defer cancelStop()
 		if err := p.Stop(stop); err != nil {
 			t.Error(err)
@@ -178,24 +179,39 @@ func TestPHP(t *testing.T) {
 func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(s), s) }
 
 func TestPHPOverload(t *testing.T) {
-	s := servePHP(t, Config{}, pool.Config{
-		NumWorkers: 1, MaxQueueSize: 2, AllocateTimeout: 3 * time.Second, // also for the start
-		Supervisor: &pool.Supervisor{ExecTTL: 6 * time.Second},
-	})
-	hang, late, full := s.dial(t), s.dial(t), s.dial(t)
-	hang.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n")
-	waitFor(t, "the worker to be busy", func() bool { return s.Stats().Active == 1 })
-	late.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
-	waitFor(t, "the queue to be full", func() bool { return s.Stats().Active == 2 })
-	for name, c := range map[string]*client{"queue full": full, "no free worker": late} {
-		if name == "queue full" {
-			c.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
-		}
-		if res := c.receive("GET"); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get("No-Workers") != "true" {
+	c := Config{Routes: []Route{
+		{Match: Match{Path: []string{"/late"}}, AllocateTimeout: 50 * time.Millisecond},
+		{Match: Match{Path: []string{"/hang"}}, Timeout: 50 * time.Millisecond},
+	}}
+	s := servePHP(t, c, pool.Config{NumWorkers: 1, MaxQueueSize: 1})
+	refused := func(name string, res response) {
+		t.Helper()
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || res.Header.Get("No-Workers") != "true" {
 			t.Errorf("%s: %d %v", name, res.StatusCode, res.Header)
 		}
 	}
-	if res := hang.receive("GET"); res.StatusCode != 500 || res.text != "" {
+	file := filepath.Join(t.TempDir(), "free")
+	busy := s.dial(t)
+	busy.send("GET /until?file=" + file + " HTTP/1.1\r\nHost: a\r\n\r\n")
+	waitFor(t, "the worker to be busy", func() bool { return exists(file + ".begun") })
+	refused("no free worker", s.dial(t).do("GET", "/late HTTP/1.1\r\nHost: a", ""))
+	// One of the two finds the queue full, and hears of it while the other waits.
+	results := make(chan response, 2)
+	for range 2 {
+		waiter := s.dial(t)
+		waiter.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+		go func() { results <- waiter.receive("GET") }()
+	}
+	refused("queue full", <-results)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, res := range []response{<-results, busy.receive("GET")} {
+		if res.StatusCode != 200 {
+			t.Errorf("%d %q", res.StatusCode, res.text)
+		}
+	}
+	if res := s.dial(t).do("GET", "/hang HTTP/1.1\r\nHost: a", ""); res.StatusCode != 500 || res.text != "" {
 		t.Errorf("exec_ttl: %d %q", res.StatusCode, res.text)
 	}
 	get200(t, s.dial(t), "/hello")

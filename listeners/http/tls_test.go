@@ -36,7 +36,7 @@ func (e *everything) dialTLS(t testing.TB, change ...func(*tls.Config)) (*tls.Co
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	c := tls.Client(nc, config)
 	return c, c.Handshake()
 }
@@ -315,7 +315,7 @@ func TestSlowHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	if b, err := io.ReadAll(c); err != nil || len(b) > 0 {
 		t.Errorf("%q %v", b, err)
 	}
@@ -388,7 +388,7 @@ func TestShutdownInARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	half := &halfWriter{Conn: nc}
 	c := tls.Client(half, &tls.Config{RootCAs: e.ca.pool, ServerName: "localhost", MaxVersion: tls.VersionTLS12})
 	if err := c.Handshake(); err != nil {

@@ -213,7 +213,7 @@ func (e *everything) fastCGI(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(time.Minute))
 	params := fcgitest.Get(r.URL.Host, r.URL.RequestURI())
 	params["REQUEST_METHOD"] = r.Method
 	params["REMOTE_ADDR"] = "127.0.0.1"

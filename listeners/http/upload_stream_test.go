@@ -20,7 +20,7 @@ var streaming = Config{RequestStreaming: true, MaxRequestSize: 4, HTTP2: HTTP2{H
 // PHP reads a body while it arrives: it has the first bytes before the last ones
 // are sent.
 func TestRequestStreaming(t *testing.T) {
-	s := serveApp(t, streaming, pool.Config{NumWorkers: 1, Supervisor: &pool.Supervisor{ExecTTL: 5 * time.Second}})
+	s := serveApp(t, streaming, pool.Config{NumWorkers: 1, Supervisor: &pool.Supervisor{ExecTTL: time.Minute}})
 	for _, h2 := range []bool{false, true} {
 		client := s.client(t, h2)
 		file := filepath.Join(t.TempDir(), "first")

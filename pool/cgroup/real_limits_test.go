@@ -116,7 +116,7 @@ func testMemory(t *testing.T) {
 		if e.OOM == nil || e.OOM.Incidents != 1 || !e.OOM.OwnLimit {
 			t.Errorf("%+v", e)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("no event")
 	}
 	good.stdin.Write([]byte("x"))
@@ -149,7 +149,7 @@ func testCloseFromWatch(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("no event")
 	}
 	p.wait()
@@ -196,7 +196,7 @@ func testMemoryHigh(t *testing.T) {
 		if e.High == 0 || e.OOM != nil {
 			t.Errorf("%+v", e)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("no event")
 	}
 }

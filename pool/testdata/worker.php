@@ -113,6 +113,13 @@ while (true) {
         case 'env': send(frame(4, $context, json_encode(getenv()))); break;
         case 'id': send(frame(4, $context, posix_getuid() . ':' . posix_getgid() . ':' . implode(',', posix_getgroups()))); break;
         case 'sleep': usleep(1000 * (int) $arg); send(frame(4, $context, $body)); break;
+        case 'until': // answers when the file is there
+            while (!file_exists($arg)) {
+                usleep(2000);
+                clearstatcache();
+            }
+            send(frame(4, $context, $body));
+            break;
         case 'error': send(frame(0x40, '', $arg, 0, false)); break;
         case 'stop': send(frame(4, '{"stop":true}', '')); exit(0);
         case 'stopfile': // asks to be stopped once, then serves

@@ -15,8 +15,9 @@ import (
 
 // postMortem is how long a worker that failed its handshake may take to end by
 // itself, so that its own exit status and last words are reported and not our
-// SIGKILL.
-const postMortem = 200 * time.Millisecond
+// signals. PHP closes its descriptors before it has ended, and on a busy machine the
+// rest takes a while; only one that lives on makes us wait all of it.
+const postMortem = 2 * time.Second
 
 // Boot starts a worker and waits for its handshake, at most until ctx ends.
 // Every failure is a *BootError, and nothing is left running then.
@@ -162,10 +163,10 @@ func (w *Worker) handshake(ctx context.Context, spec *Spec) error {
 			}
 			return err
 		}
-		w.onEnd(w.Channel.WorkerEnded)
 		if out, text := w.Channel.Stdout(); out != nil {
 			w.readStdout(out, text)
 		}
 	}
+	w.onEnd(w.Channel.WorkerEnded) // the pipes do not tell of it while a child holds them
 	return w.To(Ready)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // stepLimit is how long a step waits for what it wants to see.
-const stepLimit = 10 * time.Second
+const stepLimit = 40 * time.Second
 
 // server is one running rrd with its workers.
 type server struct {
@@ -332,7 +332,7 @@ func (s *server) obey() {
 // processesLeft finds processes of this server by its variable in their
 // environment and ends them. After a kill of the server they are no fault.
 func (s *server) processesLeft(killed bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		left := s.processes()

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:
@@ -93,7 +94,7 @@ func (s *testServer) dial(t testing.TB) *fcgitest.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	return fcgitest.New(c)
 }
 
@@ -349,21 +350,29 @@ func TestBrokenConnections(t *testing.T) {
 func TestLimits(t *testing.T) {
 	s := serve(t, echo, func(s *Server) {
 		s.MaxParamBytes = 4 << 10
-		s.ReadHeaderTimeout, s.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond
 	})
 	p := fcgitest.Get("a", "/")
 	p["HTTP_X"] = strings.Repeat("x", 5<<10)
 	if res, err := s.dial(t).Do(1, true, p, nil); err != nil || res.Status != 431 {
 		t.Errorf("%+v %v", res, err)
 	}
-	for name, bytes := range map[string][]byte{
-		"silent":      nil,
-		"half header": fcgitest.AppendRequest(nil, 1, true, post("5"), []byte("hello"))[:40],
-		"idle":        fcgitest.AppendRequest(nil, 1, true, post("5"), []byte("hello")),
+}
+
+func TestTimeouts(t *testing.T) {
+	request := fcgitest.AppendRequest(nil, 1, true, post("5"), []byte("hello"))
+	const short = 50 * time.Millisecond
+	for name, tt := range map[string]struct {
+		set   func(*Server)
+		bytes []byte
+	}{
+		"silent":      {func(s *Server) { s.ReadHeaderTimeout = short }, nil},
+		"half header": {func(s *Server) { s.ReadHeaderTimeout = short }, request[:40]},
+		"idle":        {func(s *Server) { s.IdleTimeout = short }, request},
 	} {
-		c := s.dial(t)
-		_, _ = c.Write(bytes)
-		if _, err := io.ReadAll(c.Conn); err != nil {
+		c := serve(t, echo, tt.set).dial(t)
+		_, _ = c.Write(tt.bytes)
+		// A reset: the limit has passed before the half was written.
+		if _, err := io.ReadAll(c.Conn); err != nil && (name != "half header" || !errors.Is(err, syscall.ECONNRESET)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -92,6 +92,15 @@ while (true) {
             usleep(100000);
             answer(200, [], 'slow');
             break;
+        case '/until': // answers when the file is there
+            $file = substr($r['rawQuery'], strlen('file='));
+            touch("$file.begun");
+            while (!file_exists($file)) {
+                usleep(2000);
+                clearstatcache();
+            }
+            answer(200, [], 'there');
+            break;
         case '/hang':
             sleep(60);
             // no break

@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Record types of the specification.
@@ -172,5 +173,8 @@ func (c *Conn) Do(id uint16, keep bool, params map[string]string, body []byte) (
 		<-sent
 		return res, err
 	}
-	return res, <-sent
+	if err = <-sent; errors.Is(err, syscall.EPIPE) {
+		err = nil // it was answered before all was sent
+	}
+	return res, err
 }
