@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/ipc/socket"
 )
 
 // conn is an accepted connection that a draining server can close without
@@ -24,7 +26,7 @@ import (
 // connection without a single byte of a next request is closed.
 type conn struct {
 	net.Conn
-	raw *rawSocket // nil: no plain socket
+	raw *socket.Socket // nil: no plain socket
 	set *connSet
 
 	state    atomic.Int32 // http.ConnState
@@ -76,7 +78,7 @@ func (c *conn) shaken(http2 bool) {
 
 // receive is a plain read.
 func (c *conn) receive(p []byte) (int, error) {
-	if c.raw != nil && 0 < len(p) && len(p) <= rawLimit {
+	if c.raw != nil {
 		return c.raw.Read(p)
 	}
 	return c.Conn.Read(p)
@@ -131,7 +133,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
-	if c.raw != nil && len(p) <= rawLimit {
+	if c.raw != nil {
 		return c.raw.Write(p)
 	}
 	return c.Conn.Write(p)
@@ -228,7 +230,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		return nil, err
 	}
-	c := &conn{Conn: nc, raw: newRawSocket(nc), set: l.set}
+	c := &conn{Conn: nc, raw: socket.New(nc), set: l.set}
 	l.set.add(c)
 	return c, nil
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rr-systemd/rrd/ipc/socket"
 )
 
 // goneCheck is how often the connection of an upload is looked at.
@@ -44,7 +46,7 @@ func watchClient(r *http.Request) (watched *http.Request, stop func()) {
 				return
 			case <-t.C:
 			}
-			if c.raw.peerGone() {
+			if peerGone(c.raw) {
 				cancel(errClientGone)
 			}
 		}
@@ -56,8 +58,8 @@ func watchClient(r *http.Request) (watched *http.Request, stop func()) {
 }
 
 // peerGone tells whether the other side has closed the connection or its half of it.
-func (s *rawSocket) peerGone() (gone bool) {
-	_ = s.raw.Control(func(fd uintptr) {
+func peerGone(s *socket.Socket) (gone bool) {
+	_ = s.Control(func(fd uintptr) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(p, 0)
 		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0

@@ -15,7 +15,7 @@ import (
 
 // Register adds the logger's methods to s. Records go to log, which is that of
 // the channel "app"; the text of app.Log and app.LogWithContext goes to stderr,
-// each message in one write.
+// each message in one write. The calls wait for nothing but that write.
 func Register(s *rpc.Server, log *slog.Logger, stderr io.Writer) {
 	for name, level := range map[string]slog.Level{
 		"app.Error":   slog.LevelError,
@@ -24,11 +24,11 @@ func Register(s *rpc.Server, log *slog.Logger, stderr io.Writer) {
 		"app.Debug":   slog.LevelDebug,
 	} {
 		// RoadRunner answers false to a message that it logged.
-		rpc.Register(s, name, rpc.Anyone, func(ctx context.Context, message *string, _ *bool) error {
+		rpc.RegisterInline(s, name, rpc.Anyone, rpc.Always, func(ctx context.Context, message *string, _ *bool) error {
 			log.Log(ctx, level, *message)
 			return nil
 		})
-		rpc.Register(s, name+"WithContext", rpc.Anyone, func(ctx context.Context, e *applogger.LogEntry, _ *applogger.Response) error {
+		rpc.RegisterInline(s, name+"WithContext", rpc.Anyone, rpc.Always, func(ctx context.Context, e *applogger.LogEntry, _ *applogger.Response) error {
 			log.LogAttrs(ctx, level, e.GetMessage(), attrs(e)...)
 			return nil
 		})
@@ -41,10 +41,10 @@ func Register(s *rpc.Server, log *slog.Logger, stderr io.Writer) {
 		_, err := io.WriteString(stderr, text)
 		return err
 	}
-	rpc.Register(s, "app.Log", rpc.Anyone, func(_ context.Context, text *string, _ *bool) error {
+	rpc.RegisterInline(s, "app.Log", rpc.Anyone, rpc.Always, func(_ context.Context, text *string, _ *bool) error {
 		return write(*text)
 	})
-	rpc.Register(s, "app.LogWithContext", rpc.Anyone, func(_ context.Context, e *applogger.LogEntry, _ *applogger.Response) error {
+	rpc.RegisterInline(s, "app.LogWithContext", rpc.Anyone, rpc.Always, func(_ context.Context, e *applogger.LogEntry, _ *applogger.Response) error {
 		return write(text(e))
 	})
 }

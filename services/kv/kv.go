@@ -33,6 +33,13 @@ type Storage interface {
 	Clear(ctx context.Context) error
 }
 
+// Prompt is a Storage of which all methods but Clear take microseconds for an item
+// and wait neither for the network nor for a disk.
+type Prompt interface {
+	Storage
+	Prompt()
+}
+
 // Item is a key with what belongs to it.
 type Item struct {
 	Key    string

@@ -41,7 +41,8 @@ func Register(s *rpc.Server, storages map[string]Mounted, o Options) {
 		if !ok {
 			panic(fmt.Sprintf("kv: storage %s has the unknown driver %q", name, m.Driver))
 		}
-		v.storages[name] = &mounted{Mounted: m, dialect: words}
+		_, prompt := m.Storage.(Prompt)
+		v.storages[name] = &mounted{Mounted: m, dialect: words, prompt: prompt}
 	}
 	v.register(s, "Has", "has", (*mounted).has)
 	v.register(s, "Set", "set", (*mounted).set)
@@ -61,11 +62,16 @@ type service struct {
 type mounted struct {
 	Mounted
 	dialect
+	prompt bool
 }
 
 // register adds one method.
 func (v *service) register(s *rpc.Server, name, method string, do func(*mounted, context.Context, []*kvv1.Item, *kvv1.Response) error) {
-	rpc.Register(s, "kv."+name, rpc.Anyone, func(ctx context.Context, in *kvv1.Request, out *kvv1.Response) error {
+	inline := func(in *kvv1.Request) bool {
+		m := v.storages[in.GetStorage()]
+		return m == nil || m.prompt && method != "clear" // which takes long if there is much
+	}
+	rpc.RegisterInline(s, "kv."+name, rpc.Anyone, inline, func(ctx context.Context, in *kvv1.Request, out *kvv1.Response) error {
 		m := v.storages[in.GetStorage()]
 		if m == nil {
 			return missing(method, in.GetStorage())

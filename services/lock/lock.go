@@ -95,6 +95,13 @@ type Locker interface {
 	Extend(ctx context.Context, resource, id string, ttl time.Duration) (bool, error)
 }
 
+// Prompt is a Locker that asks nobody: only a request with a Wait takes longer than
+// a moment.
+type Prompt interface {
+	Locker
+	Prompt()
+}
+
 // Lister tells what is locked.
 type Lister interface {
 	// List returns the resources that are held, by name.
@@ -134,27 +141,30 @@ func Register(s *rpc.Server, l Locker, list Lister) {
 			return err
 		}
 	}
-	rpc.Register(s, "lock.Lock", rpc.Anyone, acquire(Write))
-	rpc.Register(s, "lock.LockRead", rpc.Anyone, acquire(Read))
-	rpc.Register(s, "lock.Release", rpc.Anyone, func(ctx context.Context, q *request, reply *response) (err error) {
+	_, prompt := l.(Prompt)
+	inline := func(*request) bool { return prompt }
+	atOnce := func(q *request) bool { return prompt && q.GetWait() <= 0 }
+	rpc.RegisterInline(s, "lock.Lock", rpc.Anyone, atOnce, acquire(Write))
+	rpc.RegisterInline(s, "lock.LockRead", rpc.Anyone, atOnce, acquire(Read))
+	rpc.RegisterInline(s, "lock.Release", rpc.Anyone, inline, func(ctx context.Context, q *request, reply *response) (err error) {
 		if q.GetId() == "" {
 			return ErrNoID
 		}
 		reply.Ok, err = l.Release(ctx, q.GetResource(), q.GetId())
 		return err
 	})
-	rpc.Register(s, "lock.ForceRelease", rpc.Anyone, func(ctx context.Context, q *request, reply *response) (err error) {
+	rpc.RegisterInline(s, "lock.ForceRelease", rpc.Anyone, inline, func(ctx context.Context, q *request, reply *response) (err error) {
 		reply.Ok, err = l.ForceRelease(ctx, q.GetResource())
 		return err
 	})
-	rpc.Register(s, "lock.Exists", rpc.Anyone, func(ctx context.Context, q *request, reply *response) (err error) {
+	rpc.RegisterInline(s, "lock.Exists", rpc.Anyone, inline, func(ctx context.Context, q *request, reply *response) (err error) {
 		if q.GetId() == "" {
 			return ErrNoID
 		}
 		reply.Ok, err = l.Exists(ctx, q.GetResource(), q.GetId())
 		return err
 	})
-	rpc.Register(s, "lock.UpdateTTL", rpc.Anyone, func(ctx context.Context, q *request, reply *response) error {
+	rpc.RegisterInline(s, "lock.UpdateTTL", rpc.Anyone, inline, func(ctx context.Context, q *request, reply *response) error {
 		r, err := parse(q, Write)
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ func (s *Service) Register(server *rpc.Server) {
 			"required labels for collector `%s`", "collector `%s` does not support method `Observe`", byType{Histogram: observe, Summary: observe},
 		},
 	} {
-		rpc.Register(server, op.method, rpc.Anyone, func(_ context.Context, m *Metric, ok *bool) error {
+		rpc.RegisterInline(server, op.method, rpc.Anyone, rpc.Always, func(_ context.Context, m *Metric, ok *bool) error {
 			fail := func(format string) error { return fmt.Errorf(op.prefix+format, m.Name) }
 			c := s.find(m.Name)
 			if c == nil {

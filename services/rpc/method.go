@@ -25,6 +25,9 @@ type method struct {
 	// back before the function runs, which may take long. The decoded argument
 	// does not refer to data.
 	decode func(flags byte, data []byte) (arg any, err error)
+	// inline tells of an argument that the function, called with it, ends soon and
+	// waits for nobody. It is nil for a method of which that is never known.
+	inline func(arg any) bool
 	// run calls the function and appends the encoded result to out.
 	run func(ctx context.Context, flags byte, arg any, out []byte) ([]byte, error)
 }
@@ -37,6 +40,21 @@ type method struct {
 // All methods are registered before Run. Register panics when the name is
 // ill-formed or taken, which only the program's own code decides.
 func Register[A, R any](s *Server, name string, role Role, fn func(ctx context.Context, arg *A, reply *R) error) {
+	register(s, name, role, nil, fn)
+}
+
+// RegisterInline is Register for a method of which some calls, those with an
+// argument for which inline is true, take microseconds and wait for nobody: not
+// for the network, a process or another call. They need no goroutine of their own,
+// to start which costs more than they do.
+func RegisterInline[A, R any](s *Server, name string, role Role, inline func(arg *A) bool, fn func(ctx context.Context, arg *A, reply *R) error) {
+	register(s, name, role, func(arg any) bool { return inline(arg.(*A)) }, fn)
+}
+
+// Always is for RegisterInline: all calls are of that kind.
+func Always[A any](*A) bool { return true }
+
+func register[A, R any](s *Server, name string, role Role, inline func(arg any) bool, fn func(ctx context.Context, arg *A, reply *R) error) {
 	service, short, ok := split(name)
 	if !ok || service == "" || short == "" {
 		panic(fmt.Sprintf("rpc: %q is no method name of the form service.Method", name))
@@ -63,6 +81,7 @@ func Register[A, R any](s *Server, name string, role Role, fn func(ctx context.C
 			}
 			return arg, err
 		},
+		inline: inline,
 		run: func(ctx context.Context, flags byte, arg any, out []byte) ([]byte, error) {
 			reply := new(R)
 			if err := fn(ctx, arg.(*A), reply); err != nil {

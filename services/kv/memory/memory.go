@@ -39,7 +39,7 @@ type Storage struct {
 	expired atomic.Uint64
 }
 
-var _ kv.Storage = (*Storage)(nil)
+var _ kv.Prompt = (*Storage)(nil)
 
 // New returns an empty storage.
 func New(c Config) *Storage {
@@ -49,6 +49,9 @@ func New(c Config) *Storage {
 	}
 	return s
 }
+
+// Prompt implements kv.Prompt.
+func (*Storage) Prompt() {}
 
 // Stats are counts of a storage.
 type Stats struct {

@@ -49,9 +49,12 @@ type Locks struct {
 }
 
 var (
-	_ lock.Locker = (*Locks)(nil)
+	_ lock.Prompt = (*Locks)(nil)
 	_ lock.Lister = (*Locks)(nil)
 )
+
+// Prompt implements lock.Prompt.
+func (*Locks) Prompt() {}
 
 // shard is a part of the resources. Its mutex is held for a moment only.
 type shard struct {

@@ -1,6 +1,6 @@
 //go:build !race
 
-package http
+package socket
 
 import (
 	"syscall"

@@ -1,4 +1,4 @@
-package http
+package socket
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// socketPair is a connected pair, the first with its rawSocket.
-func socketPair(t *testing.T, network, address string) (near net.Conn, raw *rawSocket, far net.Conn) {
+// socketPair is a connected pair, the first with its Socket.
+func socketPair(t *testing.T, network, address string) (near net.Conn, raw *Socket, far net.Conn) {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -27,23 +27,32 @@ func socketPair(t *testing.T, network, address string) (near net.Conn, raw *rawS
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { near.Close(); far.Close() })
-	if raw = newRawSocket(near); raw == nil {
-		t.Fatalf("no rawSocket for %T", near)
+	if raw = New(near); raw == nil {
+		t.Fatalf("no Socket for %T", near)
 	}
 	return near, raw, far
 }
 
-func TestRawSocketCarriesEveryByte(t *testing.T) {
+func TestCarriesEveryByte(t *testing.T) {
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": t.TempDir() + "/socket"} {
 		near, raw, far := socketPair(t, network, address)
 		sent := make([]byte, 3<<20+17) // more than any socket holds: both sides have to wait
 		_, _ = rand.Read(sent)
 		var group sync.WaitGroup
 		group.Go(func() {
-			for part := sent; len(part) > 0; part = part[min(len(part), rawLimit):] {
-				if _, err := raw.Write(part[:min(len(part), rawLimit)]); err != nil {
-					t.Errorf("%s: %v", network, err)
+			const part = 100 << 10 // of which the kernel has taken some, raw calls and usual ones write the rest
+			for rest := sent; len(rest) > 0; {
+				n, err := raw.TryWrite(rest[:min(len(rest), part)])
+				if err == nil {
+					var m int
+					m, err = raw.Write(rest[n:min(len(rest), part)])
+					n += m
 				}
+				if err != nil {
+					t.Errorf("%s: %v", network, err)
+					break
+				}
+				rest = rest[n:]
 			}
 			near.(interface{ CloseWrite() error }).CloseWrite()
 		})
@@ -68,7 +77,7 @@ func TestRawSocketCarriesEveryByte(t *testing.T) {
 }
 
 // net/http decides by the kind of an error what it answers and what it logs.
-func TestRawSocketFailsLikeNet(t *testing.T) {
+func TestFailsLikeNet(t *testing.T) {
 	buf := make([]byte, 1)
 
 	near, raw, far := socketPair(t, "tcp", "127.0.0.1:0")
@@ -99,7 +108,7 @@ func TestRawSocketFailsLikeNet(t *testing.T) {
 	if _, err = raw.Write(buf); !errors.Is(err, net.ErrClosed) || !errors.As(err, &oe) || oe.Op != "write" {
 		t.Errorf("write to a closed socket: %#v", err)
 	}
-	if pipe, other := net.Pipe(); newRawSocket(pipe) != nil {
+	if pipe, other := net.Pipe(); New(pipe) != nil {
 		t.Error("a pipe in memory is no socket")
 	} else {
 		pipe.Close()
@@ -107,7 +116,7 @@ func TestRawSocketFailsLikeNet(t *testing.T) {
 	}
 }
 
-func TestRawSocketAllocatesNothing(t *testing.T) {
+func TestAllocatesNothing(t *testing.T) {
 	_, raw, far := socketPair(t, "tcp", "127.0.0.1:0")
 	buf := make([]byte, 64)
 	if n := testing.AllocsPerRun(100, func() {
@@ -117,5 +126,29 @@ func TestRawSocketAllocatesNothing(t *testing.T) {
 		_, _ = io.ReadFull(far, buf)
 	}); n > 0 {
 		t.Errorf("%v allocations a round trip", n)
+	}
+}
+
+func TestTryWriteDoesNotWait(t *testing.T) {
+	near, raw, far := socketPair(t, "unix", t.TempDir()+"/socket")
+	part, sent := make([]byte, 1<<10), 0
+	for {
+		n, err := raw.TryWrite(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent += n; n < len(part) {
+			break
+		}
+	}
+	near.Close()
+	if got, err := io.Copy(io.Discard, far); err != nil || int(got) != sent {
+		t.Errorf("the peer got %d bytes of %d, %v", got, sent, err)
+	}
+	if n, err := raw.TryWrite(part); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed: %d, %v", n, err)
+	}
+	if n, err := raw.TryWrite(nil); n != 0 || err != nil {
+		t.Errorf("nothing: %d, %v", n, err)
 	}
 }
