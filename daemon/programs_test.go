@@ -165,8 +165,12 @@ service:
 	await(t, "it is degraded", func() bool {
 		return strings.Contains(state(), "degraded") && strings.Contains(state(), "broken failed")
 	})
+	a.awaitOutput("\tdegraded\t")
 	a.write("mended", "")
 	await(t, "it runs", func() bool { return len(processesIn(a.dir)) == 2 })
+	// Not at once: a process has to live for ten seconds to be well.
+	await(t, "it is ready", func() bool { return strings.Contains(state(), `"state": "ready"`) })
+	a.awaitOutput("ready again")
 	a.stop()
 }
 

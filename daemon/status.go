@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/rr-systemd/rrd/ipc/logkey"
 )
 
 // statusEvery is how often STATUS= is renewed while nothing special happens.
@@ -104,9 +106,17 @@ func (d *Daemon) assess() {
 			short, trouble = append(short, text), append(trouble, text)
 		}
 	}
-	if d.health.assess(strings.Join(short, ", "), len(trouble) > 0) {
-		d.publishStatus()
+	problem := strings.Join(short, ", ")
+	if !d.health.assess(problem, len(trouble) > 0) {
+		return
 	}
+	// The log is where people look first who come after the trouble is over.
+	if problem != "" {
+		d.log.Warn("degraded", logkey.Error, problem)
+	} else {
+		d.log.Info("ready again, no longer degraded")
+	}
+	d.publishStatus()
 }
 
 func (d *Daemon) publishStatus() {

@@ -86,7 +86,14 @@ func TestBackoff(t *testing.T) {
 			f.count(t, i+2)
 		}
 		// One that lived is no failure to start.
-		time.Sleep(quick)
+		time.Sleep(quick - 1)
+		if m.Problem() == "" {
+			t.Error("a process that has just been started has no problem any more")
+		}
+		time.Sleep(1)
+		if s := m.Processes()[0]; m.Problem() != "" || s.Failing || s.Failures != 0 {
+			t.Errorf("it runs, and the problem is still %q: %+v", m.Problem(), s)
+		}
 		f.last().end("exit status 1")
 		time.Sleep(time.Second)
 		f.count(t, 9)

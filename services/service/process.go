@@ -276,7 +276,7 @@ func (p *process) status() Status {
 	p.mu.Lock()
 	s := Status{
 		Service: p.service, Command: strings.Join(p.settings.Command, " "), Running: p.state == running, State: p.state.String(),
-		Started: p.started, Failures: p.failures, Failing: p.failures >= failing, LastEnd: p.why,
+		Started: p.started, Failures: p.inARow(), Failing: p.inARow() >= failing, LastEnd: p.why,
 	}
 	if p.state == pausing {
 		s.NextStart = p.next
@@ -311,8 +311,18 @@ const failing = 3
 func (p *process) problem() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failures < failing {
+	n := p.inARow()
+	if n < failing {
 		return ""
 	}
-	return fmt.Sprintf("%s failed %d times in a row: %s", p.service, p.failures, p.why)
+	return fmt.Sprintf("%s failed %d times in a row: %s", p.service, n, p.why)
+}
+
+// inARow is how often the process has failed: not at all, once one lives. The
+// caller holds mu.
+func (p *process) inARow() int {
+	if p.state == running && time.Since(p.started) >= quick {
+		return 0
+	}
+	return p.failures
 }
