@@ -50,13 +50,13 @@ func TestPackages(t *testing.T) {
 		}
 		return found[0]
 	}
-	rrd, php := one("rrd_0.1.0-1_*.deb"), one("php-rr_0.1.0-1_all.deb")
+	rrd, php, extension := one("rrd_0.1.0-1_*.deb"), one("php-rr_0.1.0-1_all.deb"), one("php[0-9]*-rr_0.1.0-1_*.deb")
 	one("rrd-0.1.0-1.*.rpm")
 	one("php-rr-0.1.0-1.noarch.rpm")
 
 	t.Run("lintian", func(t *testing.T) {
 		// --no-cfg and --profile: the same verdict on every machine.
-		out, err := exec.Command("lintian", "--no-cfg", "--profile", "debian", "--allow-root", "--fail-on", "error,warning", rrd, php).CombinedOutput()
+		out, err := exec.Command("lintian", "--no-cfg", "--profile", "debian", "--allow-root", "--fail-on", "error,warning", rrd, php, extension).CombinedOutput()
 		if err != nil {
 			t.Errorf("lintian: %v\n%s", err, out)
 		}
@@ -134,10 +134,116 @@ func TestPackages(t *testing.T) {
 			t.Error("the example does not require the installed autoloader")
 		}
 	})
+
+	t.Run("extension", func(t *testing.T) { testExtension(t, extension) })
+}
+
+// testExtension looks into the package of rr.so, for the PHP of this machine.
+func testExtension(t *testing.T, deb string) {
+	version, api := strings.TrimSpace(run(t, "php-config", "--version")), strings.TrimSpace(run(t, "php-config", "--phpapi"))
+	version = strings.Join(strings.Split(version, ".")[:2], ".")
+	dir := t.TempDir()
+	run(t, "dpkg-deb", "-R", deb, dir)
+	control := func(name string) string { return read(t, filepath.Join(dir, "DEBIAN", name)) }
+
+	text := control("control")
+	for _, want := range []string{
+		"Package: php" + regexp.QuoteMeta(version) + "-rr",
+		`Architecture: \w+`,
+		`Depends: libc6 \(>= 2\.\d+\), php-common \(>= 1:81~\), phpapi-` + api,
+		"Recommends: php-rr",
+	} {
+		if !regexp.MustCompile("(?m)^" + want + "$").MatchString(text) {
+			t.Errorf("%s is not in the control file:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "Architecture: all") {
+		t.Error("a compiled file in a package for all architectures")
+	}
+	ini := "/etc/php/" + version + "/mods-available/rr.ini"
+	if list := control("conffiles"); list != ini+"\n" {
+		t.Errorf("conffiles: %q", list)
+	}
+	for _, line := range []string{"; priority=20\n", "\nextension=rr.so\n"} { // phpenmod reads the first
+		if !strings.Contains(read(t, filepath.Join(dir, ini)), line) {
+			t.Errorf("%s lacks %q", ini, line)
+		}
+	}
+	for script, want := range map[string]string{
+		"postinst": "php_invoke enmod " + version + " ALL rr\n",
+		"prerm":    "php_invoke dismod " + version + " ALL rr\n",
+		"postrm":   "/var/lib/php/modules/" + version + "/registry/rr",
+	} {
+		if text := control(script); !strings.Contains(text, want) || strings.Contains(text, "@") {
+			t.Errorf("%s:\n%s", script, text)
+		}
+		run(t, "sh", "-n", filepath.Join(dir, "DEBIAN", script))
+	}
+
+	so := filepath.Join(dir, "usr/lib/php", api, "rr.so")
+	if out := run(t, "php", "-n", "-d", "extension="+so, "-r", `echo phpversion('rr');`); out != "0.1.0" {
+		t.Errorf("the extension is of version %q", out)
+	}
+	symbols := run(t, "objdump", "-T", so)
+	if exported := regexp.MustCompile(`(?m)^.* g +D\S* +\.\S+\s.*$`).FindAllString(symbols, -1); len(exported) != 1 || !strings.Contains(exported[0], "get_module") {
+		t.Errorf("it shows the process %q, wanted get_module", exported)
+	}
+	if !strings.Contains(symbols, "__stack_chk_fail") {
+		t.Error("it was compiled without Debian's hardening")
+	}
+}
+
+// extensionIn runs packaging/extension and returns what it says.
+func extensionIn(t *testing.T, dir string, env ...string) string {
+	t.Helper()
+	cmd := exec.Command("./extension", dir)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("packaging/extension: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// A machine that cannot make the extension makes the other packages, and says what it
+// lacks.
+func TestExtensionLeftOut(t *testing.T) {
+	other := filepath.Join(t.TempDir(), "php-config")
+	if err := os.WriteFile(other, []byte("#!/bin/sh\necho /usr/local/lib/php\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for env, want := range map[string]string{
+		"PHP_CONFIG=":                        "",
+		"PHP_CONFIG=/nonexistent/php-config": "/nonexistent/php-config is missing (apt-get install php-dev)",
+		"PHP_CONFIG=" + other:                other + " is not of Debian's PHP",
+		"CC=/nonexistent/cc":                 "there is no C compiler (apt-get install gcc libc6-dev)",
+		"ARCH=sparc64":                       "it is made on a machine of sparc64 only",
+	} {
+		dir := filepath.Join(t.TempDir(), "ext")
+		if want != "" {
+			want = "packaging: no package of the PHP extension: " + want + "\n"
+		}
+		if out := extensionIn(t, dir, env); out != want {
+			t.Errorf("%s: it says %q, wanted %q", env, out, want)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: it has made something", env)
+		}
+	}
+}
+
+// The same sources give the same file, wherever they are put together.
+func TestExtensionIsReproducible(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	extensionIn(t, a)
+	extensionIn(t, b)
+	if read(t, filepath.Join(a, "rr.so")) != read(t, filepath.Join(b, "rr.so")) {
+		t.Error("two builds differ")
+	}
 }
 
 func TestScripts(t *testing.T) {
-	for _, pattern := range []string{"deb/*", "rpm/*", "build"} {
+	for _, pattern := range []string{"deb/*", "rpm/*", "build", "extension"} {
 		scripts, err := filepath.Glob(pattern)
 		if err != nil || len(scripts) == 0 {
 			t.Errorf("no scripts %s: %v", pattern, err)
@@ -147,9 +253,13 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	// An upgrade stops nothing: only a removal may.
-	for script, guard := range map[string]string{"deb/prerm": `[ "$1" = remove ]`, "rpm/preun": `[ "$1" -eq 0 ]`} {
-		if text := read(t, script); strings.Index(text, guard) < 0 || strings.Index(text, guard) > strings.Index(text, " stop ") {
-			t.Errorf("%s stops instances outside of %s", script, guard)
+	for _, s := range []struct{ script, guard, act string }{
+		{"deb/prerm", `[ "$1" = remove ]`, " stop "},
+		{"deb/ext-prerm", `[ "$1" = remove ]`, " dismod "},
+		{"rpm/preun", `[ "$1" -eq 0 ]`, " stop "},
+	} {
+		if text := read(t, s.script); strings.Index(text, s.guard) < 0 || strings.Index(text, s.guard) > strings.Index(text, s.act) {
+			t.Errorf("%s has %s outside of %s", s.script, s.act, s.guard)
 		}
 	}
 }
