@@ -55,7 +55,7 @@ func (v controlView) Workers() []control.Worker {
 			c := control.Worker{
 				Pool: p.name, PID: w.PID, State: w.State.String(), Generation: w.Generation,
 				Created: w.Created, Execs: w.Execs, Memory: w.Memory, MemoryPeak: w.Peak, CPUPercent: w.CPUPercent,
-				LastCause: w.Before.String(),
+				Transport: w.Transport, LastCause: w.Before.String(),
 			}
 			if w.RequestAge > 0 {
 				c.Request = &control.Request{ID: w.Request.ID, Label: w.Request.Label, Detail: w.Request.Detail, Age: w.RequestAge.Seconds()}

@@ -21,3 +21,16 @@ var abilities = map[string]Ability{"stop": StopEarly, "body": AskBody, "shm": Sh
 
 // Accepts tells whether the worker has named the ability at the handshake.
 func (c *Channel) Accepts(a Ability) bool { return c.accepts&a != 0 }
+
+// Transport names the way that jobs and answers go: "slots" with the extension rr.so,
+// "shm" when large bodies go through the Segment, else "pipe", which may be a socket.
+// It is known after the handshake.
+func (c *Channel) Transport() string {
+	switch {
+	case c.slots != nil:
+		return "slots"
+	case c.Accepts(SharedMemory):
+		return "shm"
+	}
+	return "pipe"
+}

@@ -23,6 +23,7 @@ type WorkerInfo struct {
 	Memory     uint64        // bytes of the worker and its children, without file cache; without control groups resident bytes of the worker
 	Peak       uint64        // highest Memory, with file cache; 0: unknown
 	CPUPercent float64       // CPU time in per cent of the life time, with control groups that of its children too
+	Transport  string        // how jobs and answers go: slots, shm, pipe
 	Before     worker.Cause  // why the worker ended whose place this one took
 }
 
@@ -52,7 +53,8 @@ func (p *Pool) Workers() []WorkerInfo {
 		}
 		i := WorkerInfo{
 			PID: w.PID(), State: w.State(), Cause: w.Cause(), Generation: m.gen.number, Execs: w.Execs(),
-			Created: w.Created(), LastUsed: w.LastUsed(), Request: w.Request(), Memory: memory, Peak: u.Peak, Before: m.before.get(),
+			Created: w.Created(), LastUsed: w.LastUsed(), Request: w.Request(), Memory: memory, Peak: u.Peak,
+			Transport: w.Channel.Transport(), Before: m.before.get(),
 		}
 		if !i.Request.Since.IsZero() {
 			i.RequestAge = now.Sub(i.Request.Since)

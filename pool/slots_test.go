@@ -66,12 +66,64 @@ func onTransports(t *testing.T, f func(*testing.T, options)) {
 
 func TestSlotsAreUsed(t *testing.T) {
 	p, _ := newPool(t, Config{NumWorkers: 1}, withSlots(t, "slots"))
+	equal(t, "transport", p.Workers()[0].Transport, "slots")
 	if !p.Accepts(ipc.Slots) || !strings.HasPrefix(mustDo(t, p, "transport"), "rr ") {
 		t.Error("no slots")
 	}
 	p, _ = newPool(t, Config{NumWorkers: 1}, withSlots(t, "memory"))
+	equal(t, "transport", p.Workers()[0].Transport, "shm")
 	if p.Accepts(ipc.Slots) || !p.Accepts(ipc.SharedMemory) {
 		t.Error("slots without the extension, or no shared memory")
+	}
+	p, _ = newPool(t, Config{NumWorkers: 1}, withSlots(t, "pipes"))
+	equal(t, "transport", p.Workers()[0].Transport, "pipe")
+}
+
+// An extension that cannot be loaded, is for another PHP, or of another version than
+// the PHP code or the daemon, leaves the worker as it is without one.
+func TestUnfitExtension(t *testing.T) {
+	dir := t.TempDir()
+	compile := func(name string, flags ...string) string {
+		t.Helper()
+		file := filepath.Join(dir, name+".so")
+		cmd := exec.Command("../php/ext/compile", file)
+		cmd.Env = append(os.Environ(), "CFLAGS=-O0", "CPPFLAGS="+strings.Join(flags, " "))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return file
+	}
+	api := compile("api", "-DPHP_RR_API=2")
+	file, err := os.ReadFile(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(file), "RR_EXT_API_2") {
+		t.Fatal("this is no other version of the API")
+	}
+	damaged, header := filepath.Join(dir, "damaged.so"), filepath.Join(dir, "php80.h")
+	if err := os.WriteFile(damaged, []byte("no program"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(header, []byte("#include \"php.h\"\n#undef ZEND_MODULE_API_NO\n#define ZEND_MODULE_API_NO 20200930\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{
+		"missing":              filepath.Join(dir, "nowhere.so"),
+		"damaged":              damaged,
+		"for another PHP":      compile("php80", "-include", header),
+		"another API":          api,
+		"another control page": compile("page", "-DRR_VERSION=2"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := newPool(t, Config{NumWorkers: 1}, func(o *Options) {
+				withSlots(t, "memory")(o)
+				o.Spec.Argv = []string{"php", "-d", "extension=" + file, o.Spec.Argv[1]}
+			})
+			equal(t, "transport", p.Workers()[0].Transport, "shm")
+			body := strings.Repeat("large", 20_000)
+			equal(t, "answer", mustDo(t, p, body) == body, true)
+		})
 	}
 }
 

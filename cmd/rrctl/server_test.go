@@ -260,8 +260,8 @@ func sampleStatus() control.Status {
 
 func sampleWorkers() []control.Worker {
 	return []control.Worker{
-		{Pool: "http", PID: 101, State: "ready", Generation: 3, Created: moment.Add(-5 * time.Minute), Execs: 42, Memory: 45e6, CPUPercent: 3.5},
-		{Pool: "http", PID: 10200, State: "working", Generation: 3, Created: moment.Add(-time.Hour), Execs: 12345, Memory: 9e6, CPUPercent: 99.99,
+		{Pool: "http", PID: 101, State: "ready", Generation: 3, Created: moment.Add(-5 * time.Minute), Execs: 42, Memory: 45e6, CPUPercent: 3.5, Transport: "slots"},
+		{Pool: "http", PID: 10200, State: "working", Generation: 3, Created: moment.Add(-time.Hour), Execs: 12345, Memory: 9e6, CPUPercent: 99.99, Transport: "pipe",
 			Request:   &control.Request{ID: "r1", Label: "GET", Detail: "/users/5?q=\x1b[31mred\n" + strings.Repeat("x", 40), Age: 1.26},
 			LastCause: "max_jobs"},
 	}

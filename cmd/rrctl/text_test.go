@@ -30,7 +30,7 @@ func TestTexts(t *testing.T) {
 func TestNoControlCharacters(t *testing.T) {
 	hostile := "\x1b]0;title\x07\x1b[2J\r\n\u009b31m\u202e"
 	w := sampleWorkers()
-	w[0].Request, w[0].State, w[0].LastCause = w[1].Request, hostile, hostile
+	w[0].Request, w[0].State, w[0].Transport, w[0].LastCause = w[1].Request, hostile, hostile, hostile
 	s := sampleStatus()
 	s.Instance, s.Reason, s.Config, s.Listeners[0].Name, s.Pools[0].Name = hostile, hostile, hostile, hostile, hostile
 	r := sampleReload()

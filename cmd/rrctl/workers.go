@@ -104,7 +104,7 @@ func workersView(ctx context.Context, client *connection, pools []string, now ti
 
 func workersTable(workers []control.Worker, now time.Time) *table {
 	t := &table{columns: []column{{"POOL", false}, {"PID", true}, {"STATE", false}, {"GEN", true}, {"CREATED", false},
-		{"EXECS", true}, {"MEMORY", true}, {"CPU %", true}, {"FOR", true}, {"REQUEST", false}, {"LAST END", false}}}
+		{"EXECS", true}, {"MEMORY", true}, {"CPU %", true}, {"IPC", false}, {"FOR", true}, {"REQUEST", false}, {"LAST END", false}}}
 	for _, w := range workers {
 		request, age := "", ""
 		if r := w.Request; r != nil {
@@ -112,7 +112,7 @@ func workersTable(workers []control.Worker, now time.Time) *table {
 		}
 		t.add(cell{w.Pool, plain}, cell{fmt.Sprint(w.PID), plain}, cell{w.State, stateStyle(w.State)}, number(w.Generation),
 			cell{ago(w.Created, now), plain}, number(w.Execs), cell{humanize.Bytes(w.Memory), plain},
-			cell{fmt.Sprintf("%.2f", w.CPUPercent), plain}, cell{age, plain}, cell{request, plain}, cell{w.LastCause, faint})
+			cell{fmt.Sprintf("%.2f", w.CPUPercent), plain}, cell{w.Transport, plain}, cell{age, plain}, cell{request, plain}, cell{w.LastCause, faint})
 	}
 	return t
 }

@@ -5,6 +5,6 @@ PHP_ARG_ENABLE([rr],
 
 if test "$PHP_RR" != "no"; then
   AC_CHECK_HEADERS([linux/futex.h], [], [AC_MSG_ERROR([rr needs Linux: it waits with futexes])])
-  PHP_NEW_EXTENSION([rr], [rr.c slots.c request.c response.c], [$ext_shared],, [-Wall -Wextra -Wno-unused-parameter -fvisibility=hidden])
+  PHP_NEW_EXTENSION([rr], [rr.c slots.c names.c json.c proto.c response.c], [$ext_shared],, [-Wall -Wextra -Wno-unused-parameter -fvisibility=hidden])
   PHP_ADD_EXTENSION_DEP([rr], [spl])
 fi

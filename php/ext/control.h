@@ -7,7 +7,9 @@
 #define RR_CONTROL_SIZE 4096
 #define RR_BODY_OFFSET 24
 #define RR_MAGIC 0x31535252u /* "RRS1" */
+#ifndef RR_VERSION
 #define RR_VERSION 1
+#endif
 
 #define RR_CONTROL 0x01 /* flags of a frame */
 #define RR_STREAM 0x01 /* stream bits of a frame */

@@ -60,6 +60,8 @@ static const zend_function_entry rr_functions[] = {
 
 PHP_MINIT_FUNCTION(rr)
 {
+	/* Not in the namespace: defined() with such a name is an instruction of PHP, no call. */
+	REGISTER_LONG_CONSTANT("RR_EXT_API_" ZEND_TOSTR(PHP_RR_API), PHP_RR_API, CONST_PERSISTENT);
 	rr_request_startup();
 	rr_slots_register();
 	return SUCCESS;
@@ -70,6 +72,7 @@ PHP_MINFO_FUNCTION(rr)
 	php_info_print_table_start();
 	php_info_print_table_row(2, "rr", "enabled");
 	php_info_print_table_row(2, "Version", PHP_RR_VERSION);
+	php_info_print_table_row(2, "API", ZEND_TOSTR(PHP_RR_API));
 	php_info_print_table_end();
 }
 

@@ -104,6 +104,8 @@ type Worker struct {
 	// included; 0 where it does not count.
 	MemoryPeak uint64  `json:"memory_peak,omitempty"`
 	CPUPercent float64 `json:"cpu_percent"` // CPU time / life time * 100
+	// Transport is how jobs and answers go: slots (the PHP extension), shm, pipe.
+	Transport string `json:"transport"`
 	// Request is what the worker does now.
 	Request *Request `json:"request,omitempty"`
 	// LastCause is why the process that had this place before ended: oom,

@@ -4,6 +4,7 @@ The extension is there with all that the PHP package looks for
 rr
 --FILE--
 <?php
+var_dump(get_defined_constants(true)['rr']);
 foreach ((new ReflectionExtension('rr'))->getFunctions() as $f) {
     echo $f->getName(), '(', implode(', ', array_map(fn ($p) => $p->getType() . ' $' . $p->getName(), $f->getParameters())), '): ', $f->getReturnType(), "\n";
 }
@@ -14,6 +15,10 @@ foreach ($class->getMethods() as $m) {
 }
 ?>
 --EXPECT--
+array(1) {
+  ["RR_EXT_API_1"]=>
+  int(1)
+}
 RR\Ext\decode_request(string $context, bool $json): ?array
 RR\Ext\encode_response(int $status, array $headers, bool $json): ?string
 bool(true)

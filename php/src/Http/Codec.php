@@ -32,7 +32,7 @@ final class Codec
      */
     public static function request(string $context, bool $json): array
     {
-        if (\function_exists('RR\Ext\decode_request') && ($request = \RR\Ext\decode_request($context, $json)) !== null) {
+        if (\defined('RR_EXT_API_1') && ($request = \RR\Ext\decode_request($context, $json)) !== null) {
             return $request;
         }
         if (!$json) {
@@ -53,7 +53,7 @@ final class Codec
      */
     public static function response(int $status, array $headers, bool $json): string
     {
-        if (\function_exists('RR\Ext\encode_response') && ($response = \RR\Ext\encode_response($status, $headers, $json)) !== null) {
+        if (\defined('RR_EXT_API_1') && ($response = \RR\Ext\encode_response($status, $headers, $json)) !== null) {
             return $response;
         }
         if ($headers === []) {

@@ -35,7 +35,8 @@ final class Slots implements Transport
      */
     public static function map(int $shm, int $control): ?\RR\Ext\Slots
     {
-        if (!class_exists(\RR\Ext\Slots::class, false)) {
+        // The version of the extension's API that this code is written for.
+        if (!\defined('RR_EXT_API_1')) {
             return null;
         }
         try {
