@@ -12,8 +12,7 @@ if [ "${1:-}" != --inside ]; then
     trap 'rm -rf "$dir"' EXIT
     cp limits.sh "$dir/"
     cp -r limits "$dir/app"
-    mkdir "$dir/deb"
-    cp ../../dist/*.deb "$dir/deb/"
+    ./debs "${1:-bookworm}" "$dir/deb"
     CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/hammer" ./hammer
     LAB_SUITE=${1:-bookworm} ./boot run "$dir" limits.sh --inside
     exit
@@ -55,6 +54,23 @@ want isolation '^200 1 2 1 /tmp/rrd-worker-' "$(get /isolation)"
 [ -e /sys/kernel/security/landlock ] || grep -qs landlock /sys/kernel/security/lsm ||
     want landlock-is-missing 'http.pool.isolation.landlock: this kernel has no Landlock' \
         "$(rrd --check --config /etc/rr/app.yaml -o http.pool.isolation.landlock.write=/srv/app 2>&1)"
+
+# --- shared memory: each half counts where it is filled, and no more than that
+shmem() { awk '/^shmem /{print $2}' "$1/memory.stat"; }
+head -c 2000000 /dev/urandom >/tmp/body
+echo_body() { curl -sS -m 60 -H 'Content-Type: application/octet-stream' --data-binary @/tmp/body "$url/echo" | cmp - /tmp/body 2>&1; }
+before=$(shmem "$groups/daemon")
+wrong=
+for i in 1 2 3 4 5 6; do wrong+=$(echo_body); done
+want shm-echo '^$' "$wrong"
+grew=$(($(shmem "$groups/daemon") - before))
+# The request half of one worker at least, of four at most; its first page and the
+# control page may have been counted before.
+[ $grew -ge $((262144 - 8192)) ] && [ $grew -le $((4 * (4096 + 262144))) ] && ok shm-of-the-daemon || bad shm-of-the-daemon "$grew bytes"
+# The response half of a worker; the daemon touches the control page first.
+most=0
+for l in "$groups"/workers/http/*/; do n=$(shmem "$l"); [ "$n" -gt $most ] && most=$n; done
+[ $most -ge 262144 ] && [ $most -le $((262144 + 8192)) ] && ok shm-of-a-worker || bad shm-of-a-worker "$most bytes"
 
 # --- memory: one worker of four is killed under load, and nothing else happens
 before=$(pids)

@@ -12,8 +12,7 @@ if [ "${1:-}" != --inside ]; then
     trap 'rm -rf "$dir"' EXIT
     cp reload.sh "$dir/"
     cp -r reload "$dir/app"
-    mkdir "$dir/deb"
-    cp ../../dist/*.deb "$dir/deb/"
+    ./debs "${1:-bookworm}" "$dir/deb"
     CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/hammer" ./hammer
     CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/stall" ../../daemon/testdata/stall
     LAB_SUITE=${1:-bookworm} ./boot run "$dir" reload.sh --inside "${2:-50}"

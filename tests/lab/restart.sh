@@ -12,8 +12,7 @@ if [ "${1:-}" != --inside ]; then
     dir=$(mktemp -d)
     trap 'rm -rf "$dir"' EXIT
     cp restart.sh restart/app.yaml "$dir/"
-    mkdir "$dir/deb"
-    cp ../../dist/*.deb "$dir/deb/"
+    ./debs "${1:-bookworm}" "$dir/deb"
     CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$dir/probe" ./restart
     LAB_SUITE=${1:-bookworm} ./boot run "$dir" restart.sh --inside
     exit

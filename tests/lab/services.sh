@@ -11,8 +11,7 @@ if [ "${1:-}" != --inside ]; then
     dir=$(mktemp -d)
     trap 'rm -rf "$dir"' EXIT
     cp services.sh "$dir/"
-    mkdir "$dir/deb"
-    cp ../../dist/*.deb "$dir/deb/"
+    ./debs "${1:-bookworm}" "$dir/deb"
     LAB_SUITE=${1:-bookworm} ./boot run "$dir" services.sh --inside
     exit
 fi

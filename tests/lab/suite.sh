@@ -41,6 +41,11 @@ want systemctl-status 'http 2/2' "$(systemctl status $U --no-pager)"
 want rrctl-status 'ready' "$(rrctl --instance app status)"
 want rrctl-workers 'ready' "$(rrctl --instance app workers)"
 
+# --- with the PHP extension workers use its slots, without it shared memory by FFI
+transports() { rrctl --instance app --json workers | grep -o '"transport": *"[a-z]*"' | cut -d'"' -f4 | sort -u | tr '\n' ' '; }
+extension=$(dpkg-query -W -f '${binary:Package}\n' 'php[0-9]*-rr' 2>/dev/null | cut -d: -f1)
+want transport "^$([ -n "$extension" ] && echo slots || echo shm) \$" "$(transports)"
+
 # --- the journal has fields
 get /log >/dev/null
 curl -sS -H 'X-Request-Id: req-4711' http://127.0.0.1:8080/log >/dev/null
@@ -93,12 +98,33 @@ want killed-worker-cause 'signal|killed' "$(journalctl -u $U RR_WORKER="$w" -o j
 until_true 10 sh -c "[ \$(pgrep -fc '^php worker.php') = 2 ]" && ok killed-worker-replaced || bad killed-worker-replaced "$(pgrep -fa php)"
 want after-killed-worker '^release [12]$' "$(get /)"
 
-# --- upgrade of the package under load
+# --- upgrade of the package under load; an extension that was switched off stays so
+if [ -n "$extension" ]; then
+    want extension-was-used-all-along '^slots $' "$(transports)"
+    phpdismod rr && systemctl reload $U || bad extension-off "$?"
+    want extension-off '^shm $' "$(transports)"
+fi
 load /
 out=$(dpkg -i deb-next/*.deb 2>&1) || bad upgrade "$out"
 until_true 30 sh -c "rrctl --instance app version 2>&1 | grep -q 0.1.1"
 want upgraded '0\.1\.1' "$(rrctl --instance app status 2>&1)"
 want upgrade-under-load-loses-nothing 'ok=[1-9][0-9]* failed=0 refused=0' "$(unload)"
+
+# --- the extension is taken away under load, and nobody sees it
+if [ -n "$extension" ]; then
+    want extension-stays-off '^0 shm $' "$(php -m | grep -cx rr) $(transports)"
+    phpenmod rr && systemctl reload $U || bad extension-on "$?"
+    want extension-on '^1 slots $' "$(php -m | grep -cx rr) $(transports)"
+    load /
+    out=$(dpkg -r "$extension" 2>&1) && systemctl reload $U || bad extension-removed "$out"
+    want extension-removed '^0 shm $' "$(php -m | grep -cx rr) $(transports)"
+    out=$(dpkg -i deb-next/"$extension"_*.deb 2>&1) && systemctl reload $U || bad extension-back "$out"
+    want extension-back '^slots $' "$(transports)"
+    want extension-swap-loses-nothing 'ok=[1-9][0-9]* failed=0 refused=0' "$(unload)"
+    out=$(dpkg -P "$extension" 2>&1) && systemctl reload $U || bad extension-purged "$out"
+    want extension-purged '^shm $' "$(transports)"
+    want extension-leaves-nothing '^$' "$(find /etc/php /var/lib/php /usr/lib/php -name rr -o -name '*rr.ini*' -o -name rr.so)"
+fi
 
 # --- without socket units the bound socket outlives a restart in the descriptor store
 systemctl stop $U rr-http@app.socket rr-rpc@app.socket

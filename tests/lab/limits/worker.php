@@ -22,6 +22,8 @@ $kept = '';
             preg_match_all('/^(?:NoNewPrivs|Seccomp):\s*(\d)/m', file_get_contents('/proc/self/status'), $m);
             exec('unshare --user true 2>&1', $output, $code);
             return new Response(200, [], implode(' ', $m[1]) . " $code " . sys_get_temp_dir());
+        case '/echo':
+            return new Response(200, ['Content-Type' => 'application/octet-stream'], $request->body());
         case '/pid':
             return new Response(200, [], (string) getmypid());
         case '/forks': // as many as it gets
