@@ -33,12 +33,14 @@ type metric struct {
 }
 
 func (c *cli) metricsCommand() *cobra.Command {
-	var raw bool
+	var raw, all bool
 	cmd := &cobra.Command{
 		Use:   "metrics [NAME...]",
 		Short: "Show the metrics of an instance",
-		Long: `Show the metrics of an instance, also without the section metrics. NAME is a part of
-a metric's name, or a pattern with * and ?.
+		Long: `Show the metrics of an instance, also without the section metrics: those of the
+application, then those of the server. NAME is a part of a metric's name, or a
+pattern with * and ?. What the Go runtime and the process say of themselves, go_*
+and process_*, is shown with --all, or if it is asked for by NAME.
 
 Histograms are shown with their count, mean and quantiles, which are estimated
 from the buckets.`,
@@ -55,7 +57,7 @@ from the buckets.`,
 				_, err := fmt.Fprint(c.out, r.Text)
 				return err
 			}
-			list, err := parseMetrics(r.Text, names)
+			list, err := parseMetrics(r.Text, names, all)
 			switch {
 			case err != nil:
 				return err
@@ -72,13 +74,14 @@ from the buckets.`,
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "show go_* and process_* too")
 	cmd.Flags().BoolVar(&raw, "raw", false, "print Prometheus' text format as it is")
 	return cmd
 }
 
-// parseMetrics reads the text format and leaves the metrics with one of the
-// names.
-func parseMetrics(text string, names []string) ([]metric, error) {
+// parseMetrics reads the text format and returns the metrics with one of the names;
+// without names, those of the runtime only if all is set.
+func parseMetrics(text string, names []string, all bool) ([]metric, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
@@ -86,7 +89,7 @@ func parseMetrics(text string, names []string) ([]metric, error) {
 	}
 	list := []metric{}
 	for name, f := range families {
-		if !matches(name, names) {
+		if len(names) == 0 && !all && origin(name) == ofRuntime || !matches(name, names) {
 			continue
 		}
 		for _, m := range f.GetMetric() {
@@ -94,9 +97,28 @@ func parseMetrics(text string, names []string) ([]metric, error) {
 		}
 	}
 	slices.SortFunc(list, func(a, b metric) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(labelText(a.Labels), labelText(b.Labels)))
+		return cmp.Or(cmp.Compare(origin(a.Name), origin(b.Name)), strings.Compare(a.Name, b.Name), strings.Compare(labelText(a.Labels), labelText(b.Labels)))
 	})
 	return list, nil
+}
+
+// Origins of metrics, in the order in which they are shown.
+const (
+	ofApplication = iota
+	ofServer
+	ofRuntime
+)
+
+// origin goes by the name: an application may choose any but these.
+func origin(name string) int {
+	prefix, _, _ := strings.Cut(name, "_")
+	switch prefix {
+	case "go", "process", "promhttp":
+		return ofRuntime
+	case "rr", "rrd":
+		return ofServer
+	}
+	return ofApplication
 }
 
 func matches(name string, patterns []string) bool {

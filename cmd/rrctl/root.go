@@ -73,13 +73,21 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usageError{fmt.Errorf("%s (see %s --help)", text, cmd.CommandPath())}
 }
 
-// given says how many arguments there are, and which.
-func given(args []string) string {
-	switch len(args) {
-	case 0:
-		return "an argument is missing"
-	case 1:
-		return fmt.Sprintf("the argument %q does not fit", args[0])
+// misfit says what is wrong with the arguments of a command, by its Use line: a
+// word in brackets may be left out.
+func misfit(cmd *cobra.Command, args []string) string {
+	words := strings.Fields(cmd.Use)[1:]
+	required := 0
+	for ; required < len(words) && !strings.HasPrefix(words[required], "["); required++ {
+		words[required] = strings.TrimSuffix(words[required], "...")
+	}
+	switch {
+	case len(args)+1 == required:
+		return words[len(args)] + " is missing"
+	case len(args) < required:
+		return strings.Join(words[len(args):required], ", ") + " are missing"
+	case len(args) > len(words):
+		return fmt.Sprintf("%q is one argument too many", args[len(words)])
 	}
 	return fmt.Sprintf("the arguments %q do not fit", args)
 }
@@ -89,7 +97,7 @@ func wrapUsage(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return usageError{fmt.Errorf("%s: write %s (see %s --help)", given(args), strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.CommandPath())}
+				return usageError{fmt.Errorf("%s: write %s (see %s --help)", misfit(cmd, args), strings.TrimSuffix(cmd.UseLine(), " [flags]"), cmd.CommandPath())}
 			}
 			return nil
 		}

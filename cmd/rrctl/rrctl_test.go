@@ -150,7 +150,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"status", "--nope"}, exitUsage, "unknown flag: --nope (see rrctl status --help)"},
 		{[]string{"status", "-i", "app"}, exitUsage, "rrctl -i INSTANCE status"},
 		{[]string{"config", "nope"}, exitUsage, "unknown command"},
-		{[]string{"config", "check"}, exitUsage, "an argument is missing: write rrctl config check FILE (see rrctl config check --help)"},
+		{[]string{"config", "check"}, exitUsage, "FILE is missing: write rrctl config check FILE (see rrctl config check --help)"},
 		{[]string{"config", "check", "/none.yaml"}, exitFailed, "/none.yaml: no such file or directory"},
 	} {
 		code, out, errOut := runRRCtl(t, c.args...)

@@ -119,8 +119,11 @@ func (controlled) Workers() []control.Worker { return sampleWorkers() }
 
 func (controlled) Metrics() (string, error) { return sampleMetrics, nil }
 
-// sampleMetrics has a metric of each type.
-const sampleMetrics = `# HELP rr_http_workers_memory_bytes Memory.
+// sampleMetrics has a metric of each type and of each origin.
+const sampleMetrics = `# HELP go_goroutines Number of goroutines that currently exist.
+# TYPE go_goroutines gauge
+go_goroutines 12
+# HELP rr_http_workers_memory_bytes Memory.
 # TYPE rr_http_workers_memory_bytes gauge
 rr_http_workers_memory_bytes 9.2e+07
 # HELP rr_http_request_total Requests.

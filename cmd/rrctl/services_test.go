@@ -12,7 +12,7 @@ import (
 )
 
 func TestMetricsCommand(t *testing.T) {
-	list, err := parseMetrics(sampleMetrics, nil)
+	list, err := parseMetrics(sampleMetrics, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,6 +25,15 @@ func TestMetricsCommand(t *testing.T) {
 	code, out, _ = runRRCtl(t, "metrics", "request_total", "app_*", "--socket", dsn)
 	if code != 0 || strings.Count(out, "\n") != 5 || strings.Contains(out, "duration") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+	for _, part := range []struct {
+		args   string
+		golang bool
+	}{{"metrics", false}, {"metrics --json", false}, {"metrics --all", true}, {"metrics --all --json", true}, {"metrics go_", true}, {"metrics *", true}} {
+		code, out, _ = runRRCtl(t, append(strings.Fields(part.args), "--socket", dsn)...)
+		if code != 0 || strings.Contains(out, "go_goroutines") != part.golang || strings.Contains(out, "app_plain") == (part.args == "metrics go_") {
+			t.Errorf("%s: exit %d\n%s", part.args, code, out)
+		}
 	}
 	code, out, _ = runRRCtl(t, "metrics", "--json", "--socket", dsn)
 	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 6 {
@@ -100,7 +109,9 @@ func TestKVCommand(t *testing.T) {
 		{"clear cache", exitUsage, "", "rrctl: this deletes every key of cache, with redis and memcached those of others in the same database too: say --yes\n"},
 		{"clear cache --yes", 0, "", ""},
 		{"ls cache --json", 0, "{\n  \"keys\": []\n}\n", ""},
-		{"get cache", exitUsage, "", "rrctl: the argument \"cache\" does not fit: write rrctl kv get STORAGE KEY (see rrctl kv get --help)\n"},
+		{"set", exitUsage, "", "rrctl: STORAGE, KEY, VALUE are missing: write rrctl kv set STORAGE KEY VALUE (see rrctl kv set --help)\n"},
+		{"get cache a b", exitUsage, "", "rrctl: \"b\" is one argument too many: write rrctl kv get STORAGE KEY (see rrctl kv get --help)\n"},
+		{"get cache", exitUsage, "", "rrctl: KEY is missing: write rrctl kv get STORAGE KEY (see rrctl kv get --help)\n"},
 		{"set cache a b --ttl -1s", exitUsage, "", "rrctl: --ttl -1s is negative\n"},
 		{"clera cache", exitUsage, "", "rrctl: unknown command \"clera\", did you mean clear? (see rrctl kv --help)\n"},
 	} {
@@ -163,7 +174,7 @@ func TestServiceCommand(t *testing.T) {
 	}{
 		{[]string{"restart", "queue", "ws"}, 0, "queue: restarted\nws: restarted\n", ""},
 		{[]string{"terminate", "nope", "ws"}, 1, "ws: terminated\n", "rrctl: cannot terminate nope: the service with NAME nope doesn't exist\n"},
-		{[]string{"restart"}, exitUsage, "", "rrctl: an argument is missing: write rrctl service restart NAME... (see rrctl service restart --help)\n"},
+		{[]string{"restart"}, exitUsage, "", "rrctl: NAME is missing: write rrctl service restart NAME... (see rrctl service restart --help)\n"},
 		{[]string{"list", "nope"}, 1, "", "rrctl: the service with NAME nope doesn't exist\n"},
 		{[]string{"create", "x", "sleep 1", "--env", "A"}, exitUsage, "", "rrctl: --env A: write NAME=VALUE\n"},
 		{[]string{"create", "x", "sleep 1", "--stop-timeout", "1500ms"}, exitUsage, "", "rrctl: --stop-timeout 1.5s: write whole seconds\n"},

@@ -63,7 +63,7 @@ type stateCollector func() State
 
 var (
 	descState = prometheus.NewDesc("rrd_state", "State of the daemon: 1 for the one that it is in, 0 for the others.", []string{"state"}, nil)
-	descSince = prometheus.NewDesc("rrd_state_since_seconds", "Unix time at which the state began.", nil, nil)
+	descSince = prometheus.NewDesc("rrd_state_since_timestamp_seconds", "Unix time at which the state began.", nil, nil)
 )
 
 func (stateCollector) Describe(out chan<- *prometheus.Desc) { out <- descState; out <- descSince }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/rr-systemd/rrd/services/kv"
 	"github.com/rr-systemd/rrd/services/kv/kvtest"
@@ -317,29 +316,4 @@ func TestMetrics(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("%q", names)
 	}
-}
-
-func BenchmarkGet(b *testing.B) {
-	r := brokers.Redis(b)
-	b.Run("storage", func(b *testing.B) {
-		s := open(b, redis.Config{Addrs: []string{r.Addr}})
-		set(b, s, item("a", "value"))
-		keys := []string{"a"}
-		b.ReportAllocs()
-		for b.Loop() {
-			if got, err := s.MGet(b.Context(), keys); err != nil || len(got) != 1 {
-				b.Fatal(got, err)
-			}
-		}
-	})
-	b.Run("go-redis", func(b *testing.B) {
-		c := goredis.NewClient(&goredis.Options{Addr: r.Addr})
-		defer c.Close()
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := c.Get(b.Context(), "a").Bytes(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
