@@ -245,3 +245,15 @@ func TestConcurrently(t *testing.T) {
 		t.Errorf("%d of %d series are right", n, times)
 	}
 }
+
+// An application cannot take the name of a metric of the daemon, also when it has no
+// value yet: its own would be left out of the page without a word.
+func TestNamesOfTheDaemon(t *testing.T) {
+	s := newSite(t, metrics.Config{}, nil)
+	if err := s.registry.Register(metrics.NewPools(func() []metrics.Pool { return nil })); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"rr_http_total_workers", "rr_jobs_workers_ready", "rr_centrifugo_worker_memory_bytes", "rrd_pool_workers", "rrd_pool_pressure_seconds_total"} {
+		s.refuse("metrics.Declare", wire.Msgpack, declare(name, "gauge"), "metrics_plugin_declare: a previously registered descriptor")
+	}
+}

@@ -86,9 +86,21 @@ var (
 	descPressure  = poolDesc("pool_pressure_seconds_total", "Time lost by waiting for cpu, memory or io: at least one process waited (some), all did (full).", "resource", "share")
 )
 
-// Describe implements prometheus.Collector. It says nothing: which plugins have
-// pools is seen only at work.
-func (Pools) Describe(chan<- *prometheus.Desc) {}
+// Describe implements prometheus.Collector. It tells of all plugins, also of those
+// without a pool yet, so that no metric of an application takes one of these names.
+func (Pools) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descWorkers, descTarget, descWaiting, descExecs, descGeneration, descCrashLoop, descWait, descRefused,
+		descMemory, descWorking, descPeak, descCPU, descThrottled, descProcesses, descPressure,
+	} {
+		out <- d
+	}
+	for _, p := range plugins {
+		for _, d := range []*prometheus.Desc{p.total, p.bytes, p.ready, p.working, p.invalid, p.state, p.memory} {
+			out <- d
+		}
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c Pools) Collect(out chan<- prometheus.Metric) {
@@ -138,14 +150,36 @@ func own(p *Pool, out chan<- prometheus.Metric) {
 	}
 }
 
-// plugins are those whose workers RoadRunner counts: the prefix of the metric and
-// the plugin's name in the help texts. tcp has no metrics there.
-var plugins = map[string]struct{ prefix, title string }{
-	"http":       {"rr_http_", "HTTP "},
-	"jobs":       {"rr_jobs_", ""},
-	"grpc":       {"rr_grpc_", ""},
-	"centrifuge": {"rr_centrifugo_", ""},
-	"temporal":   {"rr_temporal_", ""},
+// pluginDescs describe RoadRunner's metrics of one plugin's workers.
+type pluginDescs struct{ total, bytes, ready, working, invalid, state, memory *prometheus.Desc }
+
+// plugins are those whose workers RoadRunner counts. tcp has no metrics there.
+var plugins = map[string]pluginDescs{
+	"http":       describePlugin("rr_http_", "HTTP "),
+	"jobs":       describePlugin("rr_jobs_", ""),
+	"grpc":       describePlugin("rr_grpc_", ""),
+	"centrifuge": describePlugin("rr_centrifugo_", ""),
+	"temporal":   describePlugin("rr_temporal_", ""),
+}
+
+// describePlugin has RoadRunner's help texts; title is the plugin's name in them.
+func describePlugin(prefix, title string) pluginDescs {
+	of, subject := "the plugin", "Workers"
+	if title != "" {
+		of, subject = "the "+title+"plugin", title+"workers"
+	}
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(prefix+name, help, labels, nil)
+	}
+	return pluginDescs{
+		total:   desc("total_workers", "Total number of workers used by "+of),
+		bytes:   desc("workers_memory_bytes", "Memory usage by "+title+"workers."),
+		ready:   desc("workers_ready", subject+" currently in ready state"),
+		working: desc("workers_working", subject+" currently in working state"),
+		invalid: desc("workers_invalid", subject+" currently in invalid,killing,destroyed,errored,inactive states"),
+		state:   desc("worker_state", "Worker current state", "state", "pid"),
+		memory:  desc("worker_memory_bytes", "Worker current memory usage", "pid"),
+	}
 }
 
 // roadRunner writes RoadRunner's metrics, which know one pool a plugin: all
@@ -157,21 +191,19 @@ func roadRunner(pools []Pool, out chan<- prometheus.Metric) {
 		workers[plugin] = append(workers[plugin], p.Workers...)
 	}
 	for plugin, list := range workers {
-		m, ok := plugins[plugin]
+		d, ok := plugins[plugin]
 		if !ok {
 			continue
 		}
-		gauge := func(name, help string, v float64) {
-			out <- prometheus.MustNewConstMetric(prometheus.NewDesc(m.prefix+name, help, nil, nil), prometheus.GaugeValue, v)
+		gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 		}
-		state := prometheus.NewDesc(m.prefix+"worker_state", "Worker current state", []string{"state", "pid"}, nil)
-		memory := prometheus.NewDesc(m.prefix+"worker_memory_bytes", "Worker current memory usage", []string{"pid"}, nil)
 		var ready, working, invalid, bytes float64
 		for _, w := range list {
 			pid := strconv.Itoa(w.PID)
 			// The label is the information; the value has always been 0.
-			out <- prometheus.MustNewConstMetric(state, prometheus.GaugeValue, 0, w.State, pid)
-			out <- prometheus.MustNewConstMetric(memory, prometheus.GaugeValue, float64(w.Memory), pid)
+			gauge(d.state, 0, w.State, pid)
+			gauge(d.memory, float64(w.Memory), pid)
 			bytes += float64(w.Memory)
 			switch w.State {
 			case "ready":
@@ -182,14 +214,10 @@ func roadRunner(pools []Pool, out chan<- prometheus.Metric) {
 				invalid++
 			}
 		}
-		of, subject := "the plugin", "Workers"
-		if m.title != "" {
-			of, subject = "the "+m.title+"plugin", m.title+"workers"
-		}
-		gauge("total_workers", "Total number of workers used by "+of, float64(len(list)))
-		gauge("workers_memory_bytes", "Memory usage by "+m.title+"workers.", bytes)
-		gauge("workers_ready", subject+" currently in ready state", ready)
-		gauge("workers_working", subject+" currently in working state", working)
-		gauge("workers_invalid", subject+" currently in invalid,killing,destroyed,errored,inactive states", invalid)
+		gauge(d.total, float64(len(list)))
+		gauge(d.bytes, bytes)
+		gauge(d.ready, ready)
+		gauge(d.working, working)
+		gauge(d.invalid, invalid)
 	}
 }
