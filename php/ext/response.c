@@ -1,7 +1,7 @@
 /* The context of an HTTP response, as RR\Http\Codec::response() writes it. What
  * needs more than copying (escapes, other types) is left to the PHP code: NULL. */
 #include "php_rr.h"
-#include "zend_smart_str.h"
+#include "text.h"
 
 /* The digits of any integer, its sign and the final zero. */
 #define RR_NUMBER (MAX_LENGTH_OF_LONG + 1)
@@ -45,18 +45,18 @@ static bool plain(const char *s, size_t length)
 	return true;
 }
 
-static bool json_text(smart_str *out, const char *s, size_t length)
+static bool json_text(rr_text *out, const char *s, size_t length)
 {
 	if (!plain(s, length)) {
 		return false;
 	}
-	smart_str_appendc(out, '"');
-	smart_str_appendl(out, s, length);
-	smart_str_appendc(out, '"');
+	text_char(out, '"');
+	text_append(out, s, length);
+	text_char(out, '"');
 	return true;
 }
 
-static bool json_item(smart_str *out, zval *v)
+static bool json_item(rr_text *out, zval *v)
 {
 	char number[RR_NUMBER];
 	const char *s;
@@ -65,7 +65,7 @@ static bool json_item(smart_str *out, zval *v)
 	return text_of(v, number, &s, &length) && json_text(out, s, length);
 }
 
-static bool json_list(smart_str *out, zval *v)
+static bool json_list(rr_text *out, zval *v)
 {
 	zval *item;
 	bool first = true;
@@ -76,7 +76,7 @@ static bool json_list(smart_str *out, zval *v)
 	}
 	ZEND_HASH_FOREACH_VAL(Z_ARRVAL_P(v), item) {
 		if (!first) {
-			smart_str_appendc(out, ',');
+			text_char(out, ',');
 		}
 		first = false;
 		if (!json_item(out, item)) {
@@ -88,38 +88,37 @@ static bool json_list(smart_str *out, zval *v)
 
 zend_string *rr_encode_json(zend_long status, HashTable *headers)
 {
-	smart_str out = {NULL, 0};
+	rr_text out = {NULL, 0};
 	zend_string *name;
 	zend_ulong index;
 	zval *value;
 	bool first = true;
 
-	smart_str_appends(&out, "{\"status\":");
-	smart_str_append_long(&out, status);
-	smart_str_appends(&out, ",\"headers\":{");
+	text_literal(&out, "{\"status\":");
+	text_long(&out, status);
+	text_literal(&out, ",\"headers\":{");
 	ZEND_HASH_FOREACH_KEY_VAL(headers, index, name, value) {
 		if (!first) {
-			smart_str_appendc(&out, ',');
+			text_char(&out, ',');
 		}
 		first = false;
 		if (name == NULL) {
-			smart_str_appendc(&out, '"');
-			smart_str_append_long(&out, (zend_long) index);
-			smart_str_appendc(&out, '"');
+			text_char(&out, '"');
+			text_long(&out, (zend_long) index);
+			text_char(&out, '"');
 		} else if (!json_text(&out, ZSTR_VAL(name), ZSTR_LEN(name))) {
 			goto refuse;
 		}
-		smart_str_appends(&out, ":[");
+		text_literal(&out, ":[");
 		if (!json_list(&out, value)) {
 			goto refuse;
 		}
-		smart_str_appendc(&out, ']');
+		text_char(&out, ']');
 	} ZEND_HASH_FOREACH_END();
-	smart_str_appends(&out, "}}");
-	smart_str_0(&out);
-	return out.s;
+	text_literal(&out, "}}");
+	return text_take(&out);
 refuse:
-	smart_str_free(&out);
+	text_free(&out);
 	return NULL;
 }
 
@@ -136,20 +135,20 @@ static size_t varint_size(uint64_t n)
 	return size;
 }
 
-static void proto_varint(smart_str *out, uint64_t n)
+static void proto_varint(rr_text *out, uint64_t n)
 {
 	while (n >= 0x80) {
-		smart_str_appendc(out, (char) (n | 0x80));
+		text_char(out, (char) (n | 0x80));
 		n >>= 7;
 	}
-	smart_str_appendc(out, (char) n);
+	text_char(out, (char) n);
 }
 
-static void proto_bytes(smart_str *out, char tag, const char *s, size_t length)
+static void proto_bytes(rr_text *out, char tag, const char *s, size_t length)
 {
-	smart_str_appendc(out, tag);
+	text_char(out, tag);
 	proto_varint(out, length);
-	smart_str_appendl(out, s, length);
+	text_append(out, s, length);
 }
 
 /* The size of the HeaderValue of one value. */
@@ -166,7 +165,7 @@ static bool item_size(zval *v, size_t *size)
 	return true;
 }
 
-static void proto_item(smart_str *out, zval *v)
+static void proto_item(rr_text *out, zval *v)
 {
 	char number[RR_NUMBER];
 	const char *s;
@@ -177,7 +176,7 @@ static void proto_item(smart_str *out, zval *v)
 	}
 }
 
-static bool proto_entry(smart_str *out, const char *name, size_t length, zval *value)
+static bool proto_entry(rr_text *out, const char *name, size_t length, zval *value)
 {
 	size_t list = 0;
 	zval *item;
@@ -192,10 +191,10 @@ static bool proto_entry(smart_str *out, const char *name, size_t length, zval *v
 	} else if (!item_size(value, &list)) {
 		return false;
 	}
-	smart_str_appendc(out, 0x12);
+	text_char(out, 0x12);
 	proto_varint(out, 1 + varint_size(length) + length + 1 + varint_size(list) + list);
 	proto_bytes(out, 0x0a, name, length);
-	smart_str_appendc(out, 0x12);
+	text_char(out, 0x12);
 	proto_varint(out, list);
 	if (Z_TYPE_P(value) == IS_ARRAY) {
 		ZEND_HASH_FOREACH_VAL(Z_ARRVAL_P(value), item) {
@@ -209,7 +208,7 @@ static bool proto_entry(smart_str *out, const char *name, size_t length, zval *v
 
 zend_string *rr_encode_proto(zend_long status, HashTable *headers)
 {
-	smart_str out = {NULL, 0};
+	rr_text out = {NULL, 0};
 	zend_string *name;
 	zend_ulong index;
 	zval *value;
@@ -217,7 +216,7 @@ zend_string *rr_encode_proto(zend_long status, HashTable *headers)
 	if (status < 0) {
 		return NULL;
 	}
-	smart_str_appendc(&out, 0x08);
+	text_char(&out, 0x08);
 	proto_varint(&out, (uint64_t) status);
 	ZEND_HASH_FOREACH_KEY_VAL(headers, index, name, value) {
 		char number[RR_NUMBER], *digits;
@@ -230,10 +229,9 @@ zend_string *rr_encode_proto(zend_long status, HashTable *headers)
 			ok = proto_entry(&out, digits, (size_t) (number + RR_NUMBER - 1 - digits), value);
 		}
 		if (!ok) {
-			smart_str_free(&out);
+			text_free(&out);
 			return NULL;
 		}
 	} ZEND_HASH_FOREACH_END();
-	smart_str_0(&out);
-	return out.s;
+	return text_take(&out);
 }

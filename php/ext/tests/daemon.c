@@ -22,6 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Milliseconds; under valgrind on a busy machine everything takes long. */
+#define RR_PATIENCE 300000
+
 static rr_control *control;
 static uint32_t half;
 static int woken; /* read end of the wake pipe */
@@ -106,7 +109,7 @@ static uint32_t wait_entry(void)
 		struct pollfd p = {woken, POLLIN, 0};
 		char bytes[64];
 
-		CHECK(poll(&p, 1, 20000) == 1, "no answer to request %u", expected);
+		CHECK(poll(&p, 1, RR_PATIENCE) == 1, "no answer to request %u", expected);
 		ssize_t n = read(woken, bytes, sizeof(bytes));
 		CHECK(n > 0, "the worker has ended");
 		for (ssize_t i = 0; i < n; i++) {
@@ -183,7 +186,7 @@ static void piped(void)
 	send_entry(0, RR_PIPE, 99, 99);
 	struct timespec t = {0, 1000000};
 	for (int i = 0; __atomic_load_n(&control->request.mark, __ATOMIC_SEQ_CST) != control->request.seq; i++) {
-		CHECK(i < 10000, "the order to look at the pipe was not taken");
+		CHECK(i < RR_PATIENCE, "the order to look at the pipe was not taken");
 		nanosleep(&t, NULL);
 	}
 	asleep();
@@ -192,7 +195,7 @@ static void piped(void)
 	memcpy(half_of(0), "twice", 5);
 	send_entry(0, 0, 0, 5);
 	for (int i = 0; __atomic_load_n(&control->response.mark, __ATOMIC_SEQ_CST) == 0; i++) {
-		CHECK(i < 10000, "the second answer is not marked");
+		CHECK(i < RR_PATIENCE, "the second answer is not marked");
 		nanosleep(&t, NULL);
 	}
 	CHECK(control->response.seq == control->request.seq && control->response.part == 1 && half_of(1)[0] == 'x', "the first answer is gone");
