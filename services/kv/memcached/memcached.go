@@ -63,10 +63,22 @@ func lost(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// get reads keys from all servers at once.
+// get reads keys from all servers at once; a single key, the most frequent case,
+// without the goroutine that each server gets.
 func (s *Storage) get(keys []string) (items map[string]*memcache.Item, err error) {
-	if len(keys) == 0 {
+	switch len(keys) {
+	case 0:
 		return nil, nil
+	case 1:
+		var item *memcache.Item
+		err = s.again(func() error {
+			item, err = s.client.Get(keys[0])
+			return err
+		})
+		if errors.Is(err, memcache.ErrCacheMiss) {
+			return nil, nil
+		}
+		return map[string]*memcache.Item{keys[0]: item}, err
 	}
 	err = s.again(func() error {
 		items, err = s.client.GetMulti(keys)
