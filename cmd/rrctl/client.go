@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rr-systemd/rrd/ipc/rpc"
+	"github.com/rr-systemd/rrd/services/control"
 )
 
 const dialTimeout = 5 * time.Second
@@ -94,11 +95,24 @@ func (c *cli) completeFirst(list cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-// completePlugins lists what has workers, for the shell.
+// completePools lists the pools of workers, for the shell.
+func (c *cli) completePools(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	var s control.Status
+	_ = c.call(ctx, "rrd.Status", new(bool), &s) // without a daemon there is nothing to offer
+	names := make([]string, len(s.Pools))
+	for i, p := range s.Pools {
+		names[i] = p.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completePlugins lists what can be reset, for the shell.
 func (c *cli) completePlugins(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
 	defer cancel()
 	var list []string
-	_ = c.call(ctx, "informer.List", new(bool), &list) // without a daemon there is nothing to offer
+	_ = c.call(ctx, "resetter.List", new(bool), &list) // as above
 	return list, cobra.ShellCompDirectiveNoFileComp
 }

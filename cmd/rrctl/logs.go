@@ -55,7 +55,7 @@ the reader must be root or a member of the group systemd-journal or adm.`,
 	f.StringArrayVar(&q.workers, "worker", nil, "lines about and of the worker with this pid, repeatable")
 	f.StringArrayVar(&q.channels, "channel", nil, "lines of this channel: http, server, rpc, app, ..., repeatable")
 	_ = cmd.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"debug", "info", "warning", "err"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("pool", c.completePlugins)
+	_ = cmd.RegisterFlagCompletionFunc("pool", c.completePools)
 	return cmd
 }
 

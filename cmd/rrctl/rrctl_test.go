@@ -230,6 +230,10 @@ func TestCompletePools(t *testing.T) {
 	dsn := new(fakeDaemon).serve(t)
 	_, out, _ := runRRCtl(t, "--socket", dsn, "__complete", "reset", "")
 	contains(t, "completion", out, "http\n", "jobs\n")
+	for _, args := range [][]string{{"workers", ""}, {"top", ""}, {"scale", ""}, {"logs", "--pool", ""}} {
+		_, out, _ := runRRCtl(t, append([]string{"--socket", dsn, "__complete"}, args...)...)
+		contains(t, "completion of "+args[0], out, "http\n", "jobs\n")
+	}
 }
 
 func TestConfigCommand(t *testing.T) {

@@ -32,7 +32,7 @@ its request before. The number holds until the next restart, or a reload that
 changes num_workers of the configuration; with num_workers auto every reload works
 it out anew.`,
 		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: c.completeFirst(c.completePlugins),
+		ValidArgsFunction: c.completeFirst(c.completePools),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if strings.HasPrefix(args[1], "+") || strings.HasPrefix(args[1], "-") {
 				return usageError{fmt.Errorf("%q: write how many workers there are to be, not how many more or fewer", args[1])}

@@ -27,7 +27,7 @@ func (c *cli) topCommand() *cobra.Command {
 
 Without a terminal, or on a dumb one, it prints one picture after the other, and
 with --json one line for each.`,
-		ValidArgsFunction: c.completePlugins,
+		ValidArgsFunction: c.completePools,
 		RunE: func(cmd *cobra.Command, pools []string) error {
 			key := sortKey(order)
 			if key < 0 {

@@ -18,7 +18,7 @@ func (c *cli) workersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "workers [POOL...]",
 		Short:             "Show the worker processes and what they do",
-		ValidArgsFunction: c.completePlugins,
+		ValidArgsFunction: c.completePools,
 		RunE: func(cmd *cobra.Command, pools []string) error {
 			if interactive && c.json {
 				return usageError{fmt.Errorf("--interactive and --json exclude each other")}
