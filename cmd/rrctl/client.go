@@ -100,7 +100,7 @@ func (c *cli) completePools(cmd *cobra.Command, _ []string, _ string) ([]string,
 	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
 	defer cancel()
 	var s control.Status
-	_ = c.call(ctx, "rrd.Status", new(bool), &s) // without a daemon there is nothing to offer
+	_ = c.call(ctx, "rrd.Status", &control.Done{}, &s) // without a daemon there is nothing to offer
 	names := make([]string, len(s.Pools))
 	for i, p := range s.Pools {
 		names[i] = p.Name
