@@ -43,7 +43,8 @@ want rrctl-workers 'ready' "$(rrctl --instance app workers)"
 
 # --- with the PHP extension workers use its slots, without it shared memory by FFI
 transports() { rrctl --instance app --json workers | grep -o '"transport": *"[a-z]*"' | cut -d'"' -f4 | sort -u | tr '\n' ' '; }
-extension=$(dpkg-query -W -f '${binary:Package}\n' 'php[0-9]*-rr' 2>/dev/null | cut -d: -f1)
+# (dpkg lists a package that php-rr only suggests as well)
+extension=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'php[0-9]*-rr' 2>/dev/null | sed -n 's/^installed //p')
 want transport "^$([ -n "$extension" ] && echo slots || echo shm) \$" "$(transports)"
 
 # --- the journal has fields
