@@ -27,7 +27,8 @@ type Config struct {
 	ReadOnly       bool `cfg:"read_only"`
 
 	// MaxRetries is 3 if it is 0; -1 means none.
-	MaxRetries      int           `cfg:"max_retries"`
+	MaxRetries int `cfg:"max_retries"`
+	// The pause before a retry; 8ms and 512ms if they are 0, -1 means none.
 	MinRetryBackoff time.Duration `cfg:"min_retry_backoff"`
 	MaxRetryBackoff time.Duration `cfg:"max_retry_backoff"`
 
@@ -66,6 +67,12 @@ type TLS struct {
 func (c *Config) Defaults() {
 	if len(c.Addrs) == 0 {
 		c.Addrs = []string{"127.0.0.1:6379"}
+	}
+	if c.MinRetryBackoff == 0 {
+		c.MinRetryBackoff = 8 * time.Millisecond
+	}
+	if c.MaxRetryBackoff == 0 {
+		c.MaxRetryBackoff = 512 * time.Millisecond
 	}
 	if c.DialTimeout == 0 {
 		c.DialTimeout = 5 * time.Second
