@@ -135,7 +135,7 @@ func TestMetricsDuringTheDrain(t *testing.T) {
 func TestMetricsConfig(t *testing.T) {
 	for config, want := range map[string]string{
 		"metrics: {collect: {x: {type: nope}}}": "line 11: metrics.collect.x: invalid metric type `nope` for `x`; write counter, gauge, histogram or summary",
-		"metrics: {address: nowhere}":           `metrics.address: cannot use the address "nowhere"`,
+		"metrics: {address: nowhere}":           `metrics.address: "nowhere" is no address; write host:port`,
 		"metrics: {address: 'unix://m.sock', collect: {x: {type: gauge}, y_x: {type: gauge}, z: {type: gauge, namespace: y, labels: x}}}": "",
 		"metrics: {address: 'unix://m.sock', collect: {rrd_state: {type: gauge}}}":                                                        "metrics.collect.rrd_state: ",
 	} {

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"google.golang.org/protobuf/proto"
@@ -121,6 +122,11 @@ func isProto(v any) bool {
 	return ok
 }
 
+// gobTypes guards encoding/gob, which keeps the types that it has met in a slice of
+// the process and reads that without a lock when bytes name a type that does not fit
+// (idToType in its type.go, Go 1.26). Only command lines speak gob.
+var gobTypes sync.Mutex
+
 // Append appends the encoding of v, which is a pointer, to dst.
 func Append(dst []byte, c Codec, v any) ([]byte, error) {
 	switch c {
@@ -134,6 +140,8 @@ func Append(dst []byte, c Codec, v any) ([]byte, error) {
 		b, err := json.Marshal(v)
 		return append(dst, b...), err
 	case Gob:
+		gobTypes.Lock()
+		defer gobTypes.Unlock()
 		w := sliceWriter{dst}
 		err := gob.NewEncoder(&w).Encode(v)
 		return w.b, err
@@ -183,6 +191,8 @@ func Decode(c Codec, data []byte, v any) (err error) {
 	case JSON:
 		return json.Unmarshal(data, v)
 	case Gob:
+		gobTypes.Lock()
+		defer gobTypes.Unlock()
 		if err := gob.NewDecoder(bytes.NewReader(data)).Decode(v); err != nil {
 			return fmt.Errorf("goridge_read_request_body: %w", err)
 		}
